@@ -1,0 +1,196 @@
+"""From a spec to a model: names, seed, dtype, head, parameters and the record that travels with it."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import inspect
+import random
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+from keras.src.backend.common import global_state
+
+from zoo.errors import ArgumentError
+from zoo.spec import (
+    ImagePreprocessing,
+    ModelRecord,
+    ModelSpec,
+    Preprocessing,
+    WeightsRef,
+    attach_record,
+)
+from zoo.weights.apply import apply_weights, published_weights, read_labels
+
+HEAD = "predictions"
+RECORDED_PACKAGES = ("servable-zoo", "keras", "tensorflow", "numpy")
+
+
+class HeadReinitializedWarning(UserWarning):
+    """The weights have another number of classes, so the classification head keeps its random start."""
+
+
+def build_model(spec: ModelSpec, builder: Callable[..., keras.Model], *, weights: str | None = None,
+                dtype: str | None = None, seed: int | None = None, labels: tuple[str, ...] = (),
+                preprocessing: Preprocessing | None = None, **options: Any) -> keras.Model:
+    """Builds what `zoo.build` returns; its arguments are documented there.
+
+    Args:
+        spec: The model's description.
+        builder: The function that makes the Keras model.
+        weights: Where the parameters come from.
+        dtype: Keras dtype policy.
+        seed: Seed of the random parameters.
+        labels: Class names.
+        preprocessing: Preprocessing in place of that of the weights.
+        **options: Arguments of the builder.
+
+    Returns:
+        The uncompiled model with its record.
+
+    Raises:
+        ArgumentError: Arguments that contradict each other.
+        WeightsError: Parameters that cannot be found, verified or fitted.
+    """
+    reference = published_weights(spec, weights)
+    arguments = {**spec.arguments, **options}
+    _choose_class_count(spec, builder, reference, labels, arguments)
+    chosen = _choose_preprocessing(spec, reference, preprocessing, arguments)
+    with fresh_names(), _seeded(seed), _dtype_policy(dtype):
+        model = builder(**arguments)
+    _keep_head_in_float32(model)
+    provenance: dict[str, Any] = {"source": "random initialisation", "seed": seed}
+    if weights is not None:
+        report, provenance = apply_weights(model, weights, spec)
+        if report.reinitialised:
+            warnings.warn(f"{spec.name}: the weights {weights!r} have another number of classes, so these variables "
+                          f"keep their random start: {', '.join(report.reinitialised)}. Train them before use.",
+                          HeadReinitializedWarning, stacklevel=4)
+        elif reference is not None and not labels and arguments.get("include_top", True):
+            labels = read_labels(reference)
+    has_top = bool(arguments.get("include_top", True))
+    _check_labels(model, labels, has_top, spec)
+    attach_record(model, ModelRecord(
+        name=spec.name, input_kind=spec.input_kind, task=spec.task if has_top else "features", family=spec.family,
+        preprocessing=chosen, labels=labels if has_top else (), weights=provenance,
+        arguments=arguments | ({"dtype": dtype} if dtype else {}), versions=installed_versions(),
+        description=spec.description, licence=provenance.get("licence", "") or spec.licence, paper=spec.paper))
+    return model
+
+
+def installed_versions() -> dict[str, str]:
+    """Returns the versions of the packages that decide what a model computes."""
+    return {name: importlib.metadata.version(name) for name in RECORDED_PACKAGES}
+
+
+@contextlib.contextmanager
+def fresh_names() -> Iterator[None]:
+    """Lets Keras number automatic layer names from the start, and go on where it was afterwards.
+
+    Keras numbers unnamed layers over the life of the process, so the second build of a model would have other names
+    than the first, and with it other signature and checkpoint names. The counter has no public setter.
+    """
+    key = "object_name_uids"
+    before = global_state.get_global_attribute(key)
+    global_state.set_global_attribute(key, None)
+    try:
+        yield
+    finally:
+        global_state.set_global_attribute(key, before)
+
+
+@contextlib.contextmanager
+def _seeded(seed: int | None) -> Iterator[None]:
+    """Seeds the random parameters without touching the caller's generators.
+
+    Keras draws the seed of every initializer and dropout layer from Python's generator, so that one is enough.
+    """
+    if seed is None:
+        yield
+        return
+    before = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(before)
+
+
+@contextlib.contextmanager
+def _dtype_policy(dtype: str | None) -> Iterator[None]:
+    if dtype is None:
+        yield
+        return
+    before = keras.config.dtype_policy()
+    try:
+        keras.config.set_dtype_policy(dtype)
+    except (ValueError, TypeError) as error:
+        raise ArgumentError(f"`dtype` must be a Keras dtype policy such as 'float32', 'mixed_bfloat16' or "
+                            f"'bfloat16'. Received: {dtype!r}") from error
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _keep_head_in_float32(model: keras.Model) -> None:
+    """Probabilities in 16 bits lose the small ones; mixed precision keeps the head in float32."""
+    for layer in model.layers:
+        if layer.name == HEAD and layer.compute_dtype != layer.variable_dtype:
+            layer.dtype_policy = layer.variable_dtype
+
+
+def _choose_class_count(spec: ModelSpec, builder: Callable[..., Any], reference: WeightsRef | None,
+                        labels: tuple[str, ...], arguments: dict[str, Any]) -> None:
+    if "num_classes" not in inspect.signature(builder).parameters:
+        return
+    count = arguments.get("num_classes")
+    if count == 0:  # timm's spelling of "no head"
+        arguments.update(include_top=False, num_classes=spec.num_classes)
+        return
+    if count is None:
+        per_model = reference.num_classes if reference is not None else spec.num_classes
+        count = len(labels) or per_model
+    if not isinstance(count, int) or count < 1:
+        raise ArgumentError(f"`num_classes` must be a whole number of at least 1. Received: {count!r}")
+    arguments["num_classes"] = count
+
+
+def _choose_preprocessing(spec: ModelSpec, reference: WeightsRef | None, given: Preprocessing | None,
+                          arguments: dict[str, Any]) -> Preprocessing:
+    chosen = given or (reference.preprocessing if reference is not None else None) or spec.preprocessing
+    shape = arguments.get("input_shape")
+    if isinstance(chosen, ImagePreprocessing):
+        if shape is not None:
+            return _fit_picture(chosen, tuple(shape))
+        if given is not None:
+            arguments["input_shape"] = (chosen.height, chosen.width, chosen.channels)
+    return chosen
+
+
+def _fit_picture(preprocessing: ImagePreprocessing, shape: tuple[Any, ...]) -> ImagePreprocessing:
+    if len(shape) != 3 or not all(isinstance(size, int) and size > 0 for size in shape):
+        raise ArgumentError(f"`input_shape` of an image model must be (height, width, channels) in pixels. "
+                            f"Received: {shape}")
+    height, width, channels = shape
+    if channels != preprocessing.channels:
+        raise ArgumentError(f"The preprocessing makes {preprocessing.channels} channels and `input_shape` has "
+                            f"{channels}. Give a `preprocessing` for {channels} channels too.")
+    return preprocessing.resized(height, width)
+
+
+def _check_labels(model: keras.Model, labels: tuple[str, ...], has_top: bool, spec: ModelSpec) -> None:
+    if not labels or not has_top:
+        return
+    if spec.task == "regression":
+        raise ArgumentError(f"{spec.name} is a regression and has no class labels. Received: {len(labels)} labels.")
+    expected = 2 if spec.task == "binary_classification" else model.output_shape[-1]
+    if len(labels) != expected:
+        raise ArgumentError(f"{spec.name} has {expected} classes and {len(labels)} labels were given. "
+                            "Give one label per class.")
+    if len(set(labels)) != len(labels):
+        raise ArgumentError("Two labels are the same; every class needs a label of its own.")
+
+
