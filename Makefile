@@ -1,0 +1,58 @@
+# Everything a newcomer types. Each target does its own set-up; Python 3.11 and make are enough to start.
+#
+#   make demo    digits from pictures to answers over gRPC and REST
+#   make test    the tests that CI runs
+#   make check   ruff, mypy --strict, architecture
+#   make test-all, make bench, make clean
+
+PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3.13 python3 2>/dev/null))
+VENV := .venv
+BIN := $(VENV)/bin
+CONSTRAINTS := .ci/constraints.txt
+UV := $(shell command -v uv 2>/dev/null)
+# Two workers fit the two cores and 8 GB that the suite is made for.
+WORKERS ?= 2
+
+ifdef UV
+  MAKE_VENV = $(UV) venv --quiet --python $(PYTHON) $(VENV)
+  INSTALL = $(UV) pip install --quiet --python $(BIN)/python --constraint $(CONSTRAINTS)
+else
+  MAKE_VENV = $(PYTHON) -m venv $(VENV)
+  INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS)
+endif
+
+.PHONY: demo test test-all check bench clean
+
+demo: $(VENV)/core.installed
+	$(BIN)/zoo demo
+
+test: $(VENV)/dev.installed
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+
+test-all: $(VENV)/dev.installed
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "slow or not slow"
+
+check: $(VENV)/dev.installed
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q -p no:randomly tests/test_architecture.py tests/test_public_api.py
+
+bench: $(VENV)/dev.installed
+	$(BIN)/python benchmarks/export_size.py
+	$(BIN)/python benchmarks/start_up.py
+
+clean:
+	rm -rf $(VENV) demo-output .pytest_cache .mypy_cache .ruff_cache
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "No Python found. Install Python 3.11 or newer, or name it: make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is older than 3.11. Name a newer one: make PYTHON=/path/to/python3.11"; exit 1; }
+	$(MAKE_VENV)
+
+$(VENV)/core.installed: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
+	$(INSTALL) --editable .
+	@touch $@
+
+$(VENV)/dev.installed: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
+	$(INSTALL) --editable '.[dev]'
+	@touch $@ $(VENV)/core.installed
