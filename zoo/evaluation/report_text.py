@@ -1,0 +1,195 @@
+"""The report in words: report.md from the report's own data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from zoo.evaluation.glossary import meaning
+
+_CLASS_ROWS = 100  # a longer table is read in report.json
+_NONE = "-"
+_PLACES = {"confusion_matrix.png": "confusion", "most_confused.png": "confusion", "reliability.png": "calibration",
+           "roc_and_precision_recall.png": "thresholds", "predicted_and_true.png": "outputs",
+           "worst_mistakes.png": "mistakes", "training.png": "training"}
+
+
+def summary_sentence(data: Mapping[str, Any]) -> str:
+    """Says in one or two sentences how good the model is.
+
+    Args:
+        data: What `EvaluationReport.to_dict` returns.
+
+    Returns:
+        Plain text.
+    """
+    examples = f"{data['examples']:,} example{'s' if data['examples'] != 1 else ''}"
+    metrics = data["metrics"]
+    if data["task"] == "regression":
+        typical, r2 = metrics["mae"], metrics["r2"]["value"]
+        explained = "" if r2 is None else f" It explains {r2:.1%} of the variance (R² = {r2:.4g})."
+        if r2 is not None and r2 <= 0:
+            explained = f" That is no better than always saying the mean (R² = {r2:.4g})."
+        return (f"On {examples} the prediction is off by {_number(typical['value'])}{_span(typical)} on average."
+                f"{explained}")
+    accuracy = metrics["accuracy"]
+    sentence = (f"On {examples} the model gave the right answer in {accuracy['value']:.2%} of the cases"
+                f"{_span(accuracy, percent=True)}. Always saying the most frequent class would be right in "
+                f"{data['baseline']:.2%}.")
+    if accuracy["low"] is not None and accuracy["low"] <= data["baseline"] < 1.0:
+        sentence += " So these examples do not show that the model has learned anything."
+    return sentence
+
+
+def markdown(data: Mapping[str, Any], plots: Mapping[str, str]) -> str:
+    """Writes the report.
+
+    Args:
+        data: What `EvaluationReport.to_dict` returns, with "text" in each mistake and "history".
+        plots: Title of each plot by its file name beside the report.
+
+    Returns:
+        Markdown.
+    """
+    sections = {"": _head(data), "figures": _figures(data), "notes": _notes(data), "classes": _classes(data),
+                "outputs": _outputs(data), "confusion": _confused(data), "thresholds": _thresholds(data),
+                "calibration": _calibration(data), "mistakes": _mistakes(data), "training": _training(data)}
+    for file, title in plots.items():
+        sections[_PLACES[file]] += f"\n![{title}]({file})\n"
+    return "\n".join(section for section in sections.values() if section)
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Returns a Markdown table whose cells may contain anything."""
+    lines = [head, ["---"] * len(head), *[[_cell(cell) for cell in row] for row in rows]]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _cell(text: str) -> str:
+    plain = " ".join(text.split()).replace("\\", "\\\\")
+    # What would turn a file name into formatting; an underscore inside a word does not.
+    return re.sub(r"[|`*<\[]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", plain)
+
+
+def _number(value: float | None) -> str:
+    return _NONE if value is None else f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
+
+
+def _span(metric: Mapping[str, Any], *, percent: bool = False) -> str:
+    if metric["low"] is None:
+        return ""
+    low, high = (f"{metric[end]:.2%}" if percent else _number(metric[end]) for end in ("low", "high"))
+    return f" (95 % interval {low} to {high})"
+
+
+# === Sections ===
+
+
+def _head(data: Mapping[str, Any]) -> str:
+    task = str(data["task"]).replace("_", " ")
+    classes = "" if data["task"] == "regression" else f", {len(data['labels'])} classes"
+    decided = ""
+    if data["threshold"] is not None:
+        decided = (f" A probability of {data['threshold']:.4g} or more was read as {_cell(data['labels'][1])!r}, a "
+                   f"lower one as {_cell(data['labels'][0])!r}.")
+    return f"# Evaluation\n\n{task.capitalize()}{classes}. {summary_sentence(data)}{decided}\n"
+
+
+def _figures(data: Mapping[str, Any]) -> str:
+    rows = []
+    for name, metric in data["metrics"].items():
+        words = meaning(name)
+        span = _NONE if metric["low"] is None else f"{_number(metric['low'])} to {_number(metric['high'])}"
+        rows.append([words.title, _number(metric["value"]), span, f"{words.better} is better",
+                     f"{words.text} {metric['note']}"])
+    intervals = data["intervals"]
+    how = (f"95 % intervals: percentile bootstrap, {intervals['samples']} resamples of the {data['examples']:,} "
+           f"examples, seed {intervals['seed']}. They say how much the figures would move with other examples of the "
+           "same kind; they know nothing of examples of another kind.") if intervals["samples"] else \
+        "No intervals were asked for."
+    return "## Figures\n\n" + table(["Figure", "Value", "95 % interval", "", "Meaning"], rows) + f"\n{how}\n"
+
+
+def _classes(data: Mapping[str, Any]) -> str:
+    if not data["per_class"]:
+        return ""
+    # Of many classes the ones that went worst are worth reading; absent ones come last.
+    ranked = sorted(data["per_class"], key=lambda row: (row["support"] == 0, row["f1"] or 0.0))
+    shown = data["per_class"] if len(ranked) <= _CLASS_ROWS else ranked[:_CLASS_ROWS]
+    rows = [[row["label"], str(row["support"]), str(row["predicted"]),
+             *(_number(row[key]) for key in ("precision", "recall", "f1", "roc_auc", "average_precision"))]
+            for row in shown]
+    more = "" if len(shown) == len(ranked) else \
+        f"\nThe {len(shown)} classes with the lowest F1 of {len(ranked)}; all are in report.json.\n"
+    head = ["Class", "Examples", "Predicted", "Precision", "Recall", "F1", "ROC AUC", "Average precision"]
+    return "## Classes\n\n" + table(head, rows) + more
+
+
+def _outputs(data: Mapping[str, Any]) -> str:
+    if len(data["per_output"]) < 2:
+        return "## Predicted and true values\n" if data["per_output"] else ""
+    keys = ("mse", "rmse", "mae", "median_absolute_error", "r2", "max_error")
+    rows = [[row["label"], *(_number(row[key]) for key in keys)] for row in data["per_output"][:_CLASS_ROWS]]
+    return "## Outputs\n\n" + table(["Output", *(meaning(key).title for key in keys)], rows)
+
+
+def _confused(data: Mapping[str, Any]) -> str:
+    if not data["confusion"]:
+        return ""
+    pairs = data["confusion"]["most_confused"][:10]
+    if not pairs:
+        return "## Taken for each other\n\nNo class was taken for another.\n"
+    rows = [[pair["truth"], pair["predicted"], str(pair["count"]), f"{pair['share']:.1%}"] for pair in pairs]
+    return "## Taken for each other\n\n" + table(["True class", "Taken for", "Times", "Share of the class"], rows)
+
+
+def _thresholds(data: Mapping[str, Any]) -> str:
+    if not data["thresholds"]:
+        return ""
+    keys = ("threshold", "precision", "recall", "specificity", "f1")
+    names = {"f1": "highest F1", "youden": "highest recall + specificity (Youden)"}
+    rows = [[names[choice["rule"]], *(_number(choice[key]) for key in keys)] for choice in data["thresholds"]]
+    return ("## Thresholds\n\n" + table(["Rule", "Threshold", "Precision", "Recall", "Specificity", "F1"], rows)
+            + "\nThese were chosen on the very examples that they are judged on, so they look a little better than "
+              "they are. Choose the threshold on validation data.\n")
+
+
+def _calibration(data: Mapping[str, Any]) -> str:
+    found = data["calibration"]
+    if not found:
+        return ""
+    rows = [[f"{row['low']:.2f} to {row['high']:.2f}", str(row["count"]), _number(row["confidence"]),
+             _number(row["frequency"])] for row in found["bins"] if row["count"]]
+    return (f"## Calibration\n\nThe stated probability of {_cell(found['of'])}, in {found['bin_count']} bins of equal "
+            "width (empty ones left out), against how often it came true. The largest gap of a bin is "
+            f"{_number(found['maximum_calibration_error'])}. The bootstrap adds scatter to every bin, so the interval "
+            "of the expected calibration error leans upwards.\n\n"
+            + table(["Probability", "Examples", "Mean stated", "Came true"], rows))
+
+
+def _mistakes(data: Mapping[str, Any]) -> str:
+    if not data["mistakes"]:
+        return "" if data["task"] == "regression" else "## Worst mistakes\n\nThere was none.\n"
+    regression = data["task"] == "regression"
+    texts = any(row["text"] for row in data["mistakes"])
+    rows = []
+    for row in data["mistakes"]:
+        truth, said = row["truth"], row["predicted"]
+        cells = [row["source"], _number(truth), f"{row['output']} = {_number(said)}", _number(row["error"])] \
+            if regression else [row["source"], truth, said, f"{row['confidence']:.1%}",
+                                f"{row['truth_probability']:.1%}"]
+        rows.append([*cells, row["text"]] if texts else cells)
+    head = ["Example", "True", "Predicted", "Error"] if regression else \
+        ["Example", "True", "Predicted", "Probability of that", "Probability of the truth"]
+    wrong = "" if regression else f"{data['wrong']:,} of {data['examples']:,} answers were wrong. "
+    return (f"## Worst mistakes\n\n{wrong}The worst {len(rows)}, worst first:\n\n"
+            + table([*head, "Text"] if texts else head, rows))
+
+
+def _training(data: Mapping[str, Any]) -> str:
+    return f"## Training\n\n{len(data['history'])} epochs.\n" if data["history"] else ""
+
+
+def _notes(data: Mapping[str, Any]) -> str:
+    return "## To be known\n\n" + "".join(f"- {_cell(note)}\n" for note in data["notes"]) if data["notes"] else ""
