@@ -1,0 +1,29 @@
+"""Linear regression: the smallest model there is, y = Wx + b."""
+
+from __future__ import annotations
+
+import keras
+
+from zoo.layers.arguments import check_count, l2_penalty, vector_width
+
+
+def linear_regression(*, features: int = 1, outputs: int = 1, input_shape: tuple[int, ...] | None = None,
+                      l2: float = 0.0) -> keras.Model:
+    """Builds y = Wx + b.
+
+    Args:
+        features: Numbers per row.
+        outputs: Numbers to predict per row.
+        input_shape: (features,), in place of `features`.
+        l2: Penalty on the squares of W (ridge regression).
+
+    Returns:
+        Uncompiled model from "features" float [N, features] to "predictions" float [N, outputs].
+
+    Raises:
+        ArgumentError: A count below 1 or a negative penalty.
+    """
+    rows = keras.Input((vector_width(input_shape, features),), name="features")
+    values = keras.layers.Dense(check_count("outputs", outputs), kernel_regularizer=l2_penalty(l2),
+                                name="predictions")(rows)
+    return keras.Model(rows, values, name="linear_regression")
