@@ -1,0 +1,1 @@
+"""Where parameters come from: addresses, the cache, file formats, and the report of what was assigned."""
