@@ -1,0 +1,78 @@
+"""Which column of a file is which: by the name or number that the user gives, or by guessing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+
+from zoo.data.rows import RowFile
+from zoo.errors import DataError, UnknownNameError
+
+TEXT_NAMES = ("text", "sentence", "review", "content", "document", "comment", "message", "question", "tweet", "title")
+LABEL_NAMES = ("label", "labels", "class", "category", "sentiment", "target", "polarity", "topic", "intent")
+_GUESSED_FROM_ROWS = 100
+
+
+def column_number(column: str | int, columns: Sequence[str], where: object) -> int:
+    """Returns the position of a column.
+
+    Args:
+        column: Its name, or its position, where -1 is the last.
+        columns: All names.
+        where: The file, for the message.
+
+    Raises:
+        UnknownNameError: There is no such column.
+    """
+    if isinstance(column, int) and -len(columns) <= column < len(columns):
+        return column % len(columns)
+    if isinstance(column, str):
+        if column in columns:
+            return columns.index(column)
+        lower = [name.lower() for name in columns]
+        if lower.count(column.lower()) == 1:
+            return lower.index(column.lower())
+    raise UnknownNameError("column", str(column), columns, f"{where} has the columns: {', '.join(columns[:30])}.")
+
+
+def text_and_label(file: RowFile, text: str | int | None, label: str | int | None) -> tuple[int, int]:
+    """Returns the positions of the text and of the label column.
+
+    What is not given is the column of a usual name (`TEXT_NAMES`, `LABEL_NAMES`); of two columns without such a name,
+    the text is the longer one.
+
+    Raises:
+        DataError: It cannot be guessed, or both are the same column.
+        UnknownNameError: There is no such column.
+    """
+    text_at = _given_or_usual(file, text, TEXT_NAMES)
+    label_at = _given_or_usual(file, label, LABEL_NAMES)
+    if len(file.columns) == 2:
+        if text_at is None and label_at is None:
+            text_at = _longer_column(file)
+        text_at = 1 - label_at if text_at is None and label_at is not None else text_at
+        label_at = 1 - text_at if label_at is None and text_at is not None else label_at
+    for kind, position, names in (("text", text_at, TEXT_NAMES), ("label", label_at, LABEL_NAMES)):
+        if position is None:
+            raise DataError(f"{file.path} has the columns {', '.join(file.columns[:30])}; none of them is called "
+                            f"{names[0]!r} or the like. Say which one holds the {kind}s with `{kind}_column`.")
+    assert text_at is not None and label_at is not None  # the loop above has seen to it
+    if text_at == label_at:
+        raise DataError(f"The text and the label of {file.path} are both in the column {file.columns[text_at]!r}. "
+                        "Name two different columns with `text_column` and `label_column`.")
+    return text_at, label_at
+
+
+def _given_or_usual(file: RowFile, given: str | int | None, usual: Sequence[str]) -> int | None:
+    if given is not None:
+        return column_number(given, file.columns, file.path)
+    lower = [name.lower() for name in file.columns]
+    return next((lower.index(name) for name in usual if name in lower), None)
+
+
+def _longer_column(file: RowFile) -> int:
+    lengths = [0, 0]
+    for row in islice(file.rows(), _GUESSED_FROM_ROWS):
+        for position, field in enumerate(row.fields):
+            lengths[position] += len(field)
+    return 0 if lengths[0] >= lengths[1] else 1
