@@ -8,9 +8,9 @@ WebP, except for these:
 - A transparent pixel of a GIF is black; Pillow shows the palette's colour.
 - Alpha is dropped, as Pillow and Keras do: a transparent pixel shows the colour stored under it.
 
-Refused with INVALID_ARGUMENT: cut-off files, animated WebP (TensorFlow 2.21's decoder writes beyond its buffer for
-those without alpha and takes the process with it), BMP of other depths or with compression, and any other format.
-A TensorFlow Serving of a version before WebP entered the DecodeImage op refuses all WebP.
+Refused with INVALID_ARGUMENT: cut-off files (a GIF may end behind its first frame), animated WebP (for those without
+alpha TensorFlow 2.21's decoder writes beyond its buffer and takes the process with it), BMP of other depths or with
+compression, and any other format. A TensorFlow Serving from before WebP entered the DecodeImage op refuses all WebP.
 """
 
 from __future__ import annotations

@@ -58,8 +58,9 @@ class TextTransform(tf.Module):  # type: ignore[misc]
     def __init__(self, spec: TextPreprocessing) -> None:
         super().__init__(name="text_transform")
         self.spec = spec
-        ids = tf.range(FIRST_WORD_ID, FIRST_WORD_ID + len(spec.vocabulary), dtype=tf.int64)
-        keys = tf.constant(list(spec.vocabulary), tf.string, shape=[len(spec.vocabulary)])
+        # A table may not be empty, and the empty string is never a word.
+        keys = tf.constant(["", *spec.vocabulary], tf.string)
+        ids = tf.constant([UNKNOWN_ID, *range(FIRST_WORD_ID, FIRST_WORD_ID + len(spec.vocabulary))], tf.int64)
         self.table = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(keys, ids),
                                                default_value=UNKNOWN_ID, name="vocabulary")
 
