@@ -19,12 +19,15 @@ from zoo.spec import (
     ModelRecord,
     ModelSpec,
     Preprocessing,
+    TabularPreprocessing,
+    TextPreprocessing,
     WeightsRef,
     attach_record,
 )
 from zoo.weights.apply import apply_weights, published_weights, read_labels
 
 HEAD = "predictions"
+RESERVED_TOKENS = 2  # padding and unknown word, before the vocabulary of a TextPreprocessing
 RECORDED_PACKAGES = ("servable-zoo", "keras", "tensorflow", "numpy")
 
 
@@ -57,7 +60,9 @@ def build_model(spec: ModelSpec, builder: Callable[..., keras.Model], *, weights
     reference = published_weights(spec, weights)
     arguments = {**spec.arguments, **options}
     _choose_class_count(spec, builder, reference, labels, arguments)
-    chosen = _choose_preprocessing(spec, reference, preprocessing, arguments)
+    if preprocessing is not None:
+        _fit_builder_to(preprocessing, builder, arguments)
+    chosen = preprocessing or preprocessing_of(spec, weights=weights, input_shape=arguments.get("input_shape"))
     with fresh_names(), _seeded(seed), _dtype_policy(dtype):
         model = builder(**arguments)
     _keep_head_in_float32(model)
@@ -158,16 +163,52 @@ def _choose_class_count(spec: ModelSpec, builder: Callable[..., Any], reference:
     arguments["num_classes"] = count
 
 
-def _choose_preprocessing(spec: ModelSpec, reference: WeightsRef | None, given: Preprocessing | None,
-                          arguments: dict[str, Any]) -> Preprocessing:
-    chosen = given or (reference.preprocessing if reference is not None else None) or spec.preprocessing
-    shape = arguments.get("input_shape")
-    if isinstance(chosen, ImagePreprocessing):
-        if shape is not None:
-            return _fit_picture(chosen, tuple(shape))
-        if given is not None:
-            arguments["input_shape"] = (chosen.height, chosen.width, chosen.channels)
+def preprocessing_of(spec: ModelSpec, *, weights: str | None = None,
+                     input_shape: tuple[int | None, ...] | None = None) -> Preprocessing:
+    """Returns the preprocessing that `zoo.build` would attach, without building anything.
+
+    Args:
+        spec: The model's description.
+        weights: As for `zoo.build`; published weights bring their own preprocessing.
+        input_shape: As for `zoo.build`; pictures are resized to it.
+
+    Returns:
+        The preprocessing, before anything is learnt from data.
+
+    Raises:
+        ArgumentError: A shape that does not fit pictures.
+        WeightsError: Weights that do not exist.
+    """
+    reference = published_weights(spec, weights)
+    chosen = (reference.preprocessing if reference is not None else None) or spec.preprocessing
+    if isinstance(chosen, ImagePreprocessing) and input_shape is not None:
+        return _fit_picture(chosen, tuple(input_shape))
     return chosen
+
+
+def _fit_builder_to(preprocessing: Preprocessing, builder: Callable[..., Any], arguments: dict[str, Any]) -> None:
+    """Lets a preprocessing that the caller gives decide the size of the model's input."""
+    wanted: dict[str, Any] = {}
+    if isinstance(preprocessing, ImagePreprocessing):
+        wanted = {"input_shape": (preprocessing.height, preprocessing.width, preprocessing.channels)}
+    elif isinstance(preprocessing, TextPreprocessing):
+        wanted = {"max_length": preprocessing.max_length,
+                  "vocabulary_size": len(preprocessing.vocabulary) + RESERVED_TOKENS}
+    elif isinstance(preprocessing, TabularPreprocessing):
+        wanted = {"input_shape": preprocessing.shape or (sum(column.width for column in preprocessing.columns),)}
+    taken = inspect.signature(builder).parameters
+    for name, value in wanted.items():
+        if name not in taken:
+            continue
+        if arguments.get(name) is not None and tuple_or_self(arguments[name]) != value:
+            raise ArgumentError(f"The preprocessing needs {name}={value!r} and {arguments[name]!r} was given. "
+                                f"Leave `{name}` out.")
+        arguments[name] = value
+
+
+def tuple_or_self(value: Any) -> Any:
+    """Returns a list as a tuple, and anything else as it is."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _fit_picture(preprocessing: ImagePreprocessing, shape: tuple[Any, ...]) -> ImagePreprocessing:

@@ -15,6 +15,7 @@ from zoo.registry import default_registry
 from zoo.spec import ModelSpec
 
 ENTRY_POINT_GROUP = "zoo.commands"
+_WIDTH_FOR_DESCRIPTIONS = 130  # characters of a terminal line
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
@@ -156,11 +157,16 @@ def _print_models(specs: list[ModelSpec], as_json: bool, nothing: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("name", "input", "task", "parameters", "top-1", "weights", "description", box=box.SIMPLE)
+    console = Console()
+    table = Table("name", "input", "task", "parameters", "top-1", "weights", box=box.SIMPLE)
     table.columns[3].justify = table.columns[4].justify = "right"
-    table.columns[0].no_wrap = True
+    described = console.width >= _WIDTH_FOR_DESCRIPTIONS
+    if described:
+        table.add_column("description")
+    for column in table.columns:
+        column.no_wrap = True
     for spec in specs:
-        table.add_row(spec.name, spec.input_kind, spec.task.replace("_", " "), f"{spec.parameters:,}",
-                      f"{spec.top1:.3f}" if spec.top1 is not None else "", ", ".join(r.tag for r in spec.weights),
-                      spec.description)
-    Console().print(table)
+        row = [spec.name, spec.input_kind, spec.task.replace("_", " "), f"{spec.parameters:,}",
+               f"{spec.top1:.3f}" if spec.top1 is not None else "", ", ".join(ref.tag for ref in spec.weights)]
+        table.add_row(*row, *([spec.description] if described else []))
+    console.print(table)

@@ -101,3 +101,93 @@ def load_tensorflow() -> None:
 
         tf.config.list_physical_devices()
         tf.constant(0)
+
+
+@contextlib.contextmanager
+def counted_progress(what: str, *, quiet: bool = False) -> Iterator[Callable[[int, int], None] | None]:
+    """Shows a bar for work that counts its steps.
+
+    Args:
+        what: A word for the work.
+        quiet: Whether nothing is shown, for output that machines read.
+
+    Yields:
+        A function of (steps done, steps in all), or None where nothing is shown.
+    """
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+class TrainingDisplay:
+    """Shows a training as it goes: a bar per epoch on a terminal, and one line per finished epoch everywhere."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._bar: Any = None
+        self._task: Any = None
+
+    def __enter__(self) -> TrainingDisplay:
+        if not self._quiet and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            self._bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+                                 TimeRemainingColumn(), console=Console(stderr=True), transient=True)
+            self._bar.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def announce(self, data: Any) -> None:
+        """Says what was found in the data.
+
+        Args:
+            data: The labelled data.
+        """
+        parts = [f"{part.count} {name}" for name, part in (("train", data.train), ("validation", data.validation),
+                                                           ("test", data.test)) if part is not None]
+        classes = f", {len(data.labels)} classes" if data.labels else ""
+        self._say(f"data: {', '.join(parts)}{classes}")
+        if data.report.excluded or data.report.notes:
+            self._say(str(data.report))
+
+    def show(self, event: Any) -> None:
+        """Shows one event of a training.
+
+        Args:
+            event: An event of `zoo.training.events`.
+        """
+        kind = type(event).__name__
+        if kind == "RunResumed":
+            self._say(f"going on after epoch {event.epoch} of {event.epochs}")
+        elif kind == "EpochEnded":
+            if self._task is not None:
+                self._bar.remove_task(self._task)
+                self._task = None
+            best = "  best so far" if event.best else ""
+            self._say(f"epoch {event.epoch}/{event.epochs}  {_measures(event.logs)}  {event.seconds:.1f} s{best}")
+        elif self._bar is not None and kind == "EpochBegun":
+            self._task = self._bar.add_task(f"epoch {event.epoch}/{event.epochs}", total=event.batches)
+        elif self._task is not None and kind == "BatchDone":
+            self._bar.update(self._task, completed=event.batch)
+
+    def _say(self, text: str) -> None:
+        if self._quiet:
+            return
+        if self._bar is not None:
+            self._bar.console.print(text, highlight=False, soft_wrap=True)
+        else:
+            print(text, file=sys.stderr, flush=True)
+
+
+def _measures(logs: Any) -> str:
+    return "  ".join(f"{name} {value:.4g}" for name, value in logs.items() if name not in ("epoch", "learning_rate"))

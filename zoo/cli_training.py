@@ -1,0 +1,227 @@
+"""The commands `zoo train` and `zoo evaluate`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zoo.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from zoo.runs import DataSource, RunResult
+    from zoo.training import TrainingConfig
+
+SIZE_HELP = "Size of pictures in pixels: one number, or HEIGHTxWIDTH."
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands of this file.
+
+    Args:
+        app: The command line.
+    """
+    app.command("train")(train_command)
+    app.command("evaluate")(evaluate_command)
+
+
+def train_command(
+    model: Annotated[str, typer.Argument(help="The model's name; `zoo list` shows all.")],
+    data: Annotated[str, typer.Argument(help="Folder of class folders, CSV/TSV/JSONL file, or keras:NAME, tfds:NAME.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The run's folder; runs/MODEL if left out.")]
+    = None,
+    weights: Annotated[str | None, typer.Option(help="Start from: default, a tag, a file, or SCHEME:ADDRESS.")] = None,
+    size: Annotated[str | None, typer.Option(help=SIZE_HELP)] = None,
+    option: Annotated[list[str] | None, typer.Option(help="Builder option NAME=VALUE; may be repeated.")] = None,
+    target: Annotated[list[str] | None, typer.Option(help="Column of a table to predict; may be repeated.")] = None,
+    column: Annotated[list[str] | None, typer.Option(help="Column to predict from; all others if left out.")] = None,
+    shape: Annotated[str | None, typer.Option(help="STEPS,FEATURES of a series that a row holds.")] = None,
+    text_column: Annotated[str, typer.Option(help="Column of the text, if it cannot be guessed.")] = "",
+    label_column: Annotated[str, typer.Option(help="Column of the label, if it cannot be guessed.")] = "",
+    max_length: Annotated[int, typer.Option(min=1, help="Words kept of each text.")] = 128,
+    max_words: Annotated[int, typer.Option(min=1, help="Size of the learnt vocabulary.")] = 20_000,
+    validation_fraction: Annotated[float, typer.Option(help="Fraction held out to choose by.")] = 0.15,
+    test_fraction: Annotated[float, typer.Option(help="Fraction held out to judge by.")] = 0.15,
+    keep_duplicates: Annotated[bool | None, typer.Option(help="Use examples of equal content.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training examples.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Examples per step.")] = None,
+    optimizer: Annotated[str | None, typer.Option(help="sgd, momentum, adam, adamw or rmsprop.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Highest learning rate.")] = None,
+    schedule: Annotated[str | None, typer.Option(help="constant, step, exponential, cosine, reduce_on_plateau.")]
+    = None,
+    warmup_epochs: Annotated[float | None, typer.Option(help="Epochs in which the rate rises from 0.")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="Decoupled decay of the weights.")] = None,
+    l1: Annotated[float | None, typer.Option(help="Penalty on absolute kernel values.")] = None,
+    l2: Annotated[float | None, typer.Option(help="Penalty on squared kernel values.")] = None,
+    label_smoothing: Annotated[float | None, typer.Option(help="Share of a target spread over all classes.")] = None,
+    clip_norm: Annotated[float | None, typer.Option(help="Largest norm of a gradient.")] = None,
+    frozen_epochs: Annotated[int | None, typer.Option(help="First epochs in which only the head learns.")] = None,
+    augment: Annotated[list[str] | None, typer.Option(help="flip, rotate, zoom, contrast, randaugment, mixup; "
+                                                           "NAME or NAME:STRENGTH; may be repeated.")] = None,
+    precision: Annotated[str | None, typer.Option(help="float32, mixed_bfloat16 or mixed_float16.")] = None,
+    patience: Annotated[int | None, typer.Option(help="Stop after so many epochs without improvement.")] = None,
+    monitor: Annotated[str | None, typer.Option(help="Measure that decides which epoch is best.")] = None,
+    class_weights: Annotated[bool | None, typer.Option(help="Let rare classes count for more.")] = None,
+    tensorboard: Annotated[bool | None, typer.Option(help="Write TensorBoard event files.")] = None,
+    config: Annotated[Path | None, typer.Option(help="JSON file with any field of TrainingConfig; options given here "
+                                                     "win over it.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Decides parameters, order, split and augmentation.")] = 0,
+    restart: Annotated[bool, typer.Option("--restart", help="Remove an earlier run in the folder first.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+) -> None:
+    """Train a model on your data; the same command goes on where a run was interrupted."""
+    from zoo.registry import default_registry
+
+    spec, _ = default_registry().resolve(model)
+    changes = {"epochs": epochs, "batch_size": batch_size, "optimizer": optimizer, "learning_rate": learning_rate,
+               "schedule": schedule, "warmup_epochs": warmup_epochs, "weight_decay": weight_decay, "l1": l1, "l2": l2,
+               "label_smoothing": label_smoothing, "clip_norm": clip_norm, "frozen_epochs": frozen_epochs,
+               "augmentation": tuple(augment) if augment else None, "mixed_precision": precision,
+               "early_stopping_patience": patience, "monitor": monitor, "class_weights": class_weights,
+               "tensorboard": tensorboard, "seed": seed}
+    settings = _configuration(spec, config, {name: value for name, value in changes.items() if value is not None})
+    build: dict[str, Any] = dict(_options(option or []))
+    if weights is not None:
+        build["weights"] = weights
+    if size is not None:
+        build["input_shape"] = (*_size(size), getattr(spec.preprocessing, "channels", 3))
+    steps = tuple(_whole_numbers("--shape", shape, ",")) if shape else ()
+    folder = output or Path("runs") / spec.name
+    _load_tensorflow()
+    from zoo.runs import DataSource, train
+
+    source = DataSource(path=data, target=tuple(target or ()), columns=tuple(column or ()), shape=steps,
+                        text_column=text_column, label_column=label_column, max_length=max_length,
+                        max_words=max_words, validation_fraction=validation_fraction, test_fraction=test_fraction,
+                        seed=seed, keep_duplicates=keep_duplicates)
+    _train(train, spec.name if "." not in model else model, source, folder, settings, build, restart, as_json)
+
+
+def evaluate_command(
+    run: Annotated[Path, typer.Argument(help="The folder that `zoo train` or zoo.save wrote.")],
+    data: Annotated[str | None, typer.Option(help="Judge by these examples, not by the held-out part.")] = None,
+    target: Annotated[list[str] | None, typer.Option(help="Column of a table to predict; may be repeated.")] = None,
+    text_column: Annotated[str, typer.Option(help="Column of the text, if it cannot be guessed.")] = "",
+    label_column: Annotated[str, typer.Option(help="Column of the label, if it cannot be guessed.")] = "",
+    report: Annotated[Path | None, typer.Option(help="Folder of the report; RUN/report if left out.")] = None,
+    threshold: Annotated[float | None, typer.Option(min=0.0, max=1.0, help="Probability from which a binary model "
+                                                                         "says the second label.")] = None,
+    choose_threshold: Annotated[str | None, typer.Option(help="f1 or youden: choose the threshold on the validation "
+                                                              "part and keep it.")] = None,
+    bootstrap_samples: Annotated[int, typer.Option(min=0, help="Resamples for the intervals; 0 for none.")] = 1000,
+    batch_size: Annotated[int, typer.Option(min=1, help="Examples per step.")] = 32,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+) -> None:
+    """Judge a trained model on held-out data and write a report with pictures."""
+    _check_bundle(run)
+    _load_tensorflow()
+    from zoo.console import counted_progress, print_json
+    from zoo.runs import REPORT, DataSource, evaluate_run
+
+    source = DataSource(path=data, target=tuple(target or ()), text_column=text_column,
+                        label_column=label_column) if data is not None else None
+    with counted_progress("evaluating", quiet=as_json) as progress:
+        result = evaluate_run(run, source, report_folder=report, threshold=threshold,
+                              threshold_rule=choose_threshold, bootstrap_samples=bootstrap_samples,
+                              batch_size=batch_size, progress=progress)
+    if as_json:
+        print_json(result.to_dict())
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("measure", "value", "95% interval", title=f"{run} on {result.examples} examples", box=box.SIMPLE,
+                  title_justify="left")
+    for name, metric in result.metrics.items():
+        value = "undefined" if metric.value is None else f"{metric.value:.4f}"
+        interval = "" if metric.low is None or metric.high is None else f"{metric.low:.4f} to {metric.high:.4f}"
+        table.add_row(name.replace("_", " "), value, interval)
+    console = Console()
+    console.print(table)
+    console.print(result.summary, soft_wrap=True)
+    console.print(f"Report: {(report or run / REPORT) / 'report.md'}", soft_wrap=True)
+
+
+# === Reading options ===
+
+
+def _configuration(spec: Any, path: Path | None, changes: dict[str, Any]) -> TrainingConfig:
+    from zoo.training.config import TrainingConfig
+
+    values: dict[str, Any] = {}
+    if path is not None:
+        try:
+            values = json.loads(path.read_text())
+        except FileNotFoundError:
+            raise ArgumentError(f"The configuration file {path} does not exist.") from None
+        except ValueError as error:
+            raise ArgumentError(f"The configuration file {path} is not JSON: {error}") from error
+        if not isinstance(values, dict):
+            raise ArgumentError(f"The configuration file {path} must hold a JSON object of TrainingConfig fields.")
+    return TrainingConfig.for_spec(spec.training, **(values | changes))
+
+
+def _options(texts: list[str]) -> list[tuple[str, Any]]:
+    options = []
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise ArgumentError(f"`--option` reads NAME=VALUE, such as --option dropout=0.2. Received: {text!r}")
+        try:
+            parsed = json.loads(value)
+        except ValueError:
+            parsed = {"True": True, "False": False, "None": None}.get(value, value)
+        options.append((name, tuple(parsed) if isinstance(parsed, list) else parsed))
+    return options
+
+
+def _size(text: str) -> tuple[int, int]:
+    sizes = _whole_numbers("--size", text.lower(), "x")
+    if len(sizes) not in (1, 2):
+        raise ArgumentError(f"`--size` is one number or HEIGHTxWIDTH, such as 96 or 240x320. Received: {text!r}")
+    return sizes[0], sizes[-1]
+
+
+def _whole_numbers(option: str, text: str, separator: str) -> list[int]:
+    try:
+        numbers = [int(part) for part in text.split(separator)]
+    except ValueError:
+        raise ArgumentError(f"`{option}` takes whole numbers separated by {separator!r}. Received: {text!r}") from None
+    if min(numbers) < 1:
+        raise ArgumentError(f"`{option}` takes numbers of at least 1. Received: {text!r}")
+    return numbers
+
+
+def _check_bundle(folder: Path) -> None:
+    if not (folder / "bundle.json").is_file():
+        from zoo.errors import BundleError
+
+        raise BundleError(f"There is no trained model in {folder}. Give the folder that `zoo train --output` wrote.")
+
+
+def _load_tensorflow() -> None:
+    from zoo.console import load_tensorflow
+
+    load_tensorflow()
+
+
+# === Telling ===
+
+
+def _train(train: Any, model: str, source: DataSource, folder: Path, settings: TrainingConfig, build: dict[str, Any],
+           restart: bool, as_json: bool) -> None:
+    from zoo.console import TrainingDisplay, print_json
+
+    display = TrainingDisplay(quiet=as_json)
+    with display:
+        result: RunResult = train(model, source, folder, settings, build=build, restart=restart,
+                                  announce=display.announce, progress=display.show)
+    if as_json:
+        print_json({"folder": str(folder), "training": result.report.to_dict(),
+                    "labels": list(result.data.labels), "cleaning": result.data.report.to_dict()})
+        return
+    typer.echo(result.report.summary())
+    typer.echo(f"Saved in {folder}. Next: zoo evaluate {folder}; zoo export {folder} --root models")
