@@ -128,11 +128,10 @@ def train(name: str, source: DataSource, folder: str | os.PathLike[str], config:
         announce(data)
     arguments |= _arguments_from(data, spec, source)
     model = registry.build(spec.name, **arguments)
-    Path(folder).mkdir(parents=True, exist_ok=True)
+    report = fit(model, data, config, Path(folder) / CHECKPOINTS, progress=progress, restart=restart)
     _write_json(Path(folder) / CLEANING_FILE, data.report.to_dict())
     _write_json(Path(folder) / RUN_FILE, {"model": spec.name, "data": dataclasses.asdict(source),
                                           "config": config.to_dict()})
-    report = fit(model, data, config, Path(folder) / CHECKPOINTS, progress=progress, restart=restart)
     save(model, folder)
     return RunResult(folder=Path(folder), model=model, data=data, report=report)
 
@@ -277,7 +276,8 @@ def _source_of(folder: Path) -> DataSource:
 def _check_folder(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise ArgumentError(f"{folder} is a file. Name a folder for the run.")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / RUN_FILE).is_file() and not is_bundle(folder):
+    ours = (folder / RUN_FILE).is_file() or (folder / CHECKPOINTS).is_dir() or is_bundle(folder)
+    if folder.is_dir() and any(folder.iterdir()) and not ours:
         raise ArgumentError(f"{folder} holds files that are not a run's. Name a new or empty folder.")
 
 

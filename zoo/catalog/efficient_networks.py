@@ -27,7 +27,7 @@ def _mobilenet_v2() -> ModelSpec:
 
 def _mobilenet_v3(size: str, parameters: int, top1: float, hashes: tuple[str, str]) -> ModelSpec:
     name = f"mobilenet_v3_{size}"
-    expects = preprocessing("pixels", 224)
+    expects = preprocessing("raw", 224)
     file = f"weights_mobilenet_v3_{size}_224_1.0_float"
     weights = keras_weights(
         file=keras_file("mobilenet_v3", f"{file}.h5", hashes[0]),
@@ -42,7 +42,7 @@ def _mobilenet_v3(size: str, parameters: int, top1: float, hashes: tuple[str, st
 def _efficientnet(number: int, size: int, parameters: int, top1: float, top5: float,
                   hashes: tuple[str, str]) -> ModelSpec:
     name = f"efficientnet_b{number}"
-    expects = preprocessing("pixels", size, crop_fraction=size / (size + _CROP_PIXELS), interpolation="bicubic")
+    expects = preprocessing("raw", size, crop_fraction=size / (size + _CROP_PIXELS), interpolation="bicubic")
     folder = "https://storage.googleapis.com/keras-applications/"
     weights = keras_weights(
         file=keras_file(folder, f"efficientnetb{number}.h5", hashes[0]),
@@ -72,8 +72,8 @@ def _efficientnet_v2(variant: str, size: int, parameters: int, top1: float, top5
 
 def _efficientnet_v2_preprocessing(size: int) -> ImagePreprocessing:
     if size < _WHOLE_FROM_PIXELS:
-        return preprocessing("pixels", size, crop_fraction=size / (size + _CROP_PIXELS), antialias=False)
-    return preprocessing("pixels", size, resize="stretch", crop_fraction=1.0, antialias=False)
+        return preprocessing("raw", size, crop_fraction=size / (size + _CROP_PIXELS), antialias=False)
+    return preprocessing("raw", size, resize="stretch", crop_fraction=1.0, antialias=False)
 
 
 SPECS: tuple[ModelSpec, ...] = (

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
+from zoo.preprocessing.image_modes import image_mode
 from zoo.spec import (
     FileRef,
     ImagePreprocessing,
@@ -16,26 +17,18 @@ from zoo.spec import (
     WeightsRef,
 )
 
-Mode = Literal["caffe", "tf", "torch", "pixels"]
-
 KERAS_SOURCE = "Keras Applications (published by the Keras project)"
 KERAS_FILES = "https://storage.googleapis.com/tensorflow/keras-applications/"
+
+_SHA256_DIGITS = 64
 
 # The order of the 1000 classes in every file below; name and md5 as in keras/src/applications/imagenet_utils.py.
 LABELS = FileRef(
     file_name="imagenet_class_index.json", md5="c2c37ea517e94d9795004a39431a14cb",
     urls=("https://storage.googleapis.com/download.tensorflow.org/data/imagenet_class_index.json",))
 
-# What (pixel * scale - mean) / std needs for each of Keras's modes; "pixels" is for networks that normalise inside.
-_MODES: Mapping[str, Mapping[str, Any]] = {
-    "caffe": {"channel_order": "bgr", "mean": (103.939, 116.779, 123.68)},
-    "tf": {"scale": 1 / 127.5, "mean": (1.0, 1.0, 1.0)},
-    "torch": {"scale": 1 / 255, "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)},
-    "pixels": {},
-}
 
-
-def preprocessing(mode: Mode, size: int, **options: Any) -> ImagePreprocessing:
+def preprocessing(mode: str, size: int, **options: Any) -> ImagePreprocessing:
     """Returns the preprocessing of a Keras mode for square pictures.
 
     The default is the protocol behind the published accuracies, a single centre crop of 7/8 of the resized short side.
@@ -43,18 +36,11 @@ def preprocessing(mode: Mode, size: int, **options: Any) -> ImagePreprocessing:
 
     Args:
         mode: "caffe" (BGR, mean subtracted), "tf" ([-1, 1]), "torch" (mean and standard deviation of ImageNet) or
-            "pixels" ([0, 255]).
+            "raw" ([0, 255], for networks that normalise inside).
         size: Height and width in pixels.
         **options: Other fields of `ImagePreprocessing`.
     """
-    protocol = {"resize": "crop", "crop_fraction": 0.875}
-    return ImagePreprocessing(height=size, width=size, **{**protocol, **_MODES[mode], **options})
-
-
-def checksum(digest: str) -> dict[str, str]:
-    """Returns the field of `FileRef` that a digest belongs to: 32 hexadecimal digits are md5, 64 sha256."""
-    kind = {0: None, 32: "md5", 64: "sha256"}[len(digest)]
-    return {kind: digest} if kind else {}
+    return image_mode(mode, size, size, **{"resize": "crop", "crop_fraction": 0.875, **options})
 
 
 def keras_file(folder: str, file_name: str, digest: str = "") -> FileRef:
@@ -66,7 +52,9 @@ def keras_file(folder: str, file_name: str, digest: str = "") -> FileRef:
         digest: md5 or sha256 as in Keras's source; "" where that has none.
     """
     address = folder if folder.startswith("https://") else KERAS_FILES + folder
-    return FileRef(file_name=file_name, urls=(f"{address.rstrip('/')}/{file_name}",), **checksum(digest))
+    is_sha256 = len(digest) == _SHA256_DIGITS
+    return FileRef(file_name=file_name, urls=(f"{address.rstrip('/')}/{file_name}",),
+                   md5="" if is_sha256 else digest, sha256=digest if is_sha256 else "")
 
 
 def accuracy(top1: float | None, top5: float | None = None) -> dict[str, float]:

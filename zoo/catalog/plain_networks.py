@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from zoo.catalog.imagenet import Mode, accuracy, imagenet_spec, keras_file, keras_weights, preprocessing
+from zoo.catalog.imagenet import accuracy, imagenet_spec, keras_file, keras_weights, preprocessing
 from zoo.spec import ModelSpec, TrainingDefaults
 
 _SUFFIX = "_weights_tf_dim_ordering_tf_kernels"
 
 
-def _spec(name: str, *, module: str, family: str, description: str, mode: Mode, size: int, licence: str, paper: str,
+def _spec(name: str, *, module: str, family: str, description: str, mode: str, size: int, licence: str, paper: str,
           parameters: int, hashes: tuple[str, str], top1: float, top5: float,
           tags: tuple[str, ...] = ()) -> ModelSpec:
     expects = preprocessing(mode, size)
@@ -30,7 +30,7 @@ def _vgg(depth: int, parameters: int, top1: float, top5: float, hashes: tuple[st
 def _convnext(size: str, parameters: int, top1: float, hashes: tuple[str, str],
               tags: tuple[str, ...] = ()) -> ModelSpec:
     name = f"convnext_{size}"
-    expects = preprocessing("pixels", 224, interpolation="bicubic")
+    expects = preprocessing("raw", 224, interpolation="bicubic")
     weights = keras_weights(
         file=keras_file("convnext", f"{name}.h5", hashes[0]),
         headless=keras_file("convnext", f"{name}_notop.h5", hashes[1]),

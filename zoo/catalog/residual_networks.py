@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from zoo.catalog.imagenet import Mode, accuracy, imagenet_spec, keras_file, keras_weights, preprocessing
+from zoo.catalog.imagenet import accuracy, imagenet_spec, keras_file, keras_weights, preprocessing
 from zoo.spec import ModelSpec
 
 _SUFFIX = "_weights_tf_dim_ordering_tf_kernels"
 
 
-def _spec(name: str, *, file: str, folder: str, module: str, family: str, description: str, mode: Mode, licence: str,
+def _spec(name: str, *, file: str, folder: str, module: str, family: str, description: str, mode: str, licence: str,
           paper: str, parameters: int, hashes: tuple[str, str], top1: float, top5: float) -> ModelSpec:
     expects = preprocessing(mode, 224)
     weights = keras_weights(

@@ -52,7 +52,7 @@ def plot_confusion(confusion: Confusion, path: Path) -> None:
     figure = new_figure(side + margin + 0.9, side + margin)
     axes = figure.add_subplot()
     shares = confusion.matrix / np.maximum(confusion.matrix.sum(axis=1, keepdims=True), 1)
-    image = axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0)
+    image = axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0, aspect="auto")
     dress(axes, title="Confusion matrix", x="predicted", y="true", grid=False)
     short = 0.075 * max(map(len, names)) < side / count  # inches of a name, of a cell
     axes.set_xticks(range(count), names, rotation=0 if short else 45, ha="center" if short else "right",

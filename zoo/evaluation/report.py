@@ -124,10 +124,11 @@ class EvaluationReport:
         data["history"] = [{key: _plain_number(value) for key, value in epoch.items()} for epoch in history or ()]
         with written_folder(Path(directory)) as folder:
             plots = self._plots(folder, history or (), load_picture or load_picture_file)
-            (folder / "report.md").write_text(markdown(data, plots), encoding="utf-8")
+            (folder / "report.md").write_text(markdown(data, plots), encoding="utf-8", errors="backslashreplace")
             data["files"] = sorted([*plots, "report.json", "report.md"])
             (folder / "report.json").write_text(
-                json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+                json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8",
+                errors="backslashreplace")  # file names may hold bytes that are no UTF-8
         return Path(directory)
 
     def _plots(self, folder: Path, history: Sequence[Mapping[str, float]],

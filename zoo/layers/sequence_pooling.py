@@ -13,7 +13,7 @@ MODES = ("avg", "max")
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class SequencePooling(keras.layers.Layer):
+class SequencePooling(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     """Reduces float [N, steps, features] to [N, features] over the steps that the mask keeps.
 
     Keras's own GlobalMaxPooling1D ignores the mask, so that padding could win the maximum. A sequence that is all

@@ -11,7 +11,7 @@ from zoo.errors import ArgumentError
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class SinusoidalPositions(keras.layers.Layer):
+class SinusoidalPositions(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     """Adds to every step of a sequence the sines and cosines of its position; it has no parameters.
 
     Even features carry sin(position / wavelength), odd ones the cosine, with wavelengths in a geometric series from

@@ -11,7 +11,7 @@ from keras import ops
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class StoredNormalization(keras.layers.Layer):
+class StoredNormalization(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     """Returns `(x - mean) / sqrt(variance) * scale` per channel, with mean and variance as frozen weights.
 
     It takes the place of an un-adapted `keras.layers.Normalization` and has the same three weights in the same order

@@ -8,7 +8,7 @@ import keras
 
 
 @keras.saving.register_keras_serializable(package="zoo")
-class TakeStep(keras.layers.Layer):
+class TakeStep(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
     """Takes one step: float [N, steps, features] becomes [N, features]. It has no parameters.
 
     Args:

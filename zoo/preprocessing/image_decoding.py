@@ -21,7 +21,10 @@ from typing import Any
 import tensorflow as tf
 
 from zoo.preprocessing.byte_reading import read_bytes, read_number, spells
-from zoo.preprocessing.exif import UPRIGHT, jpeg_orientation, png_orientation, upright, webp_orientation
+from zoo.preprocessing.exif import Block, jpeg_exif, no_exif, orientation, png_exif, upright, webp_exif
+
+# From the file's bytes: uint8 [h, w, 3] as stored, and where its EXIF block is.
+_Decoder = Callable[[Any], tuple[Any, Block]]
 
 # Pillow's integers for luma = 0.299 R + 0.587 G + 0.114 B; they sum to 65536, so grey stays what it is.
 _LUMA_WEIGHTS = (19595, 38470, 7471)
@@ -43,7 +46,7 @@ def decode_upright(encoded: Any) -> Any:
         tf.errors.InvalidArgumentError: The bytes are no such picture, or a broken one.
     """
     head = read_bytes(encoded, 0, 12)
-    formats: tuple[tuple[Any, Callable[[Any], tuple[Any, Any]]], ...] = (
+    formats: tuple[tuple[Any, _Decoder], ...] = (
         (spells(head[:3], b"\xff\xd8\xff"), _jpeg),
         (spells(head[:8], b"\x89PNG\r\n\x1a\n"), _png),
         (spells(head[:4], b"GIF8"), _gif),
@@ -52,8 +55,8 @@ def decode_upright(encoded: Any) -> Any:
     )
     matches = tf.stack([is_format for is_format, _ in formats] + [tf.constant(True)])
     branches = [lambda decode=decode: decode(encoded) for _, decode in (*formats, (None, _unknown))]
-    pixels, orientation = tf.switch_case(tf.argmax(tf.cast(matches, tf.int32), output_type=tf.int32), branches)
-    return tf.ensure_shape(upright(pixels, orientation), [None, None, 3])
+    pixels, block = tf.switch_case(tf.argmax(tf.cast(matches, tf.int32), output_type=tf.int32), branches)
+    return tf.ensure_shape(upright(pixels, orientation(encoded, block)), [None, None, 3])
 
 
 def luma(pixels: Any) -> Any:
@@ -69,21 +72,21 @@ def luma(pixels: Any) -> Any:
     return tf.cast((tf.reduce_sum(weighted, axis=-1, keepdims=True) + 32768) // 65536, tf.uint8)
 
 
-def _jpeg(encoded: Any) -> tuple[Any, Any]:
+def _jpeg(encoded: Any) -> tuple[Any, Block]:
     # INTEGER_ACCURATE is what Pillow uses; the op's own default differs from it by up to 7 of 255 and is no faster.
     pixels = tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
-    return pixels, jpeg_orientation(encoded)
+    return pixels, jpeg_exif(encoded)
 
 
-def _png(encoded: Any) -> tuple[Any, Any]:
-    return tf.io.decode_png(encoded, channels=3), png_orientation(encoded)
+def _png(encoded: Any) -> tuple[Any, Block]:
+    return tf.io.decode_png(encoded, channels=3), png_exif(encoded)
 
 
-def _gif(encoded: Any) -> tuple[Any, Any]:
-    return _first_frame(encoded, channels=3), _no_orientation()
+def _gif(encoded: Any) -> tuple[Any, Block]:
+    return _first_frame(encoded, channels=3), no_exif()
 
 
-def _bmp(encoded: Any) -> tuple[Any, Any]:
+def _bmp(encoded: Any) -> tuple[Any, Block]:
     header = read_bytes(encoded, 14, 52)  # from the size of the information header to the end of the colour masks
     header_size, bits = read_number(header[:4], True), read_number(header[14:16], True)
     compression, colours = read_number(header[16:20], True), read_number(header[32:36], True)
@@ -95,7 +98,7 @@ def _bmp(encoded: Any) -> tuple[Any, Any]:
                        "pixel and compression:", bits, compression)
     pixels = tf.cond(tf.equal(bits, 8), lambda: _bmp_with_palette(checked, 14 + header_size, colours),
                      lambda: tf.io.decode_bmp(checked, channels=3))
-    return pixels, _no_orientation()
+    return pixels, no_exif()
 
 
 def _bmp_with_palette(encoded: Any, position: Any, colours: Any) -> Any:
@@ -107,27 +110,23 @@ def _bmp_with_palette(encoded: Any, position: Any, colours: Any) -> Any:
     return tf.gather(palette, tf.cast(tf.io.decode_bmp(encoded)[:, :, 0], tf.int32))
 
 
-def _webp(encoded: Any) -> tuple[Any, Any]:
+def _webp(encoded: Any) -> tuple[Any, Block]:
     header = read_bytes(encoded, 12, 9)
     is_animated = spells(header[:4], b"VP8X") & tf.not_equal(tf.bitwise.bitwise_and(header[8], 0x02), 0)
     checked = _checked(encoded, ~is_animated, "Animated WebP is not supported. Expected a still picture.")
     # The decoder gives 3 or 4 channels as the file has them and cannot be asked for 3.
-    return _first_frame(checked, channels=0)[:, :, :3], webp_orientation(encoded)
+    return _first_frame(checked, channels=0)[:, :, :3], webp_exif(encoded)
 
 
-def _unknown(encoded: Any) -> tuple[Any, Any]:
+def _unknown(encoded: Any) -> tuple[Any, Block]:
     checked = _checked(encoded, tf.constant(False), "Unknown picture format. Expected a JPEG, PNG, GIF, BMP or WebP "
                        "file. Received this many bytes:", tf.strings.length(encoded))
-    return tf.zeros([tf.strings.length(checked), 0, 3], tf.uint8), _no_orientation()
+    return tf.zeros([tf.strings.length(checked), 0, 3], tf.uint8), no_exif()
 
 
 def _first_frame(encoded: Any, channels: int) -> Any:
     pixels = tf.io.decode_image(encoded, channels=channels, expand_animations=False)
     return tf.ensure_shape(pixels, [None, None, channels or None])
-
-
-def _no_orientation() -> Any:
-    return tf.constant(UPRIGHT, tf.int64)
 
 
 def _checked(encoded: Any, condition: Any, *message: Any) -> Any:

@@ -53,7 +53,7 @@ def transformer(*, d_model: int = 512, heads: int = 8, encoder_layers: int = 3, 
     length = None if steps is None else check_count("steps", steps)
     source = keras.Input((length, width), name="source")
     target = keras.Input((length, width), name="target")
-    sizes = {"heads": heads, "feed_forward": feed_forward, "dropout": dropout, "l2": l2}
+    sizes: dict[str, Any] = {"heads": heads, "feed_forward": feed_forward, "dropout": dropout, "l2": l2}
 
     memory = _embed(source, "source", d_model, features is not None, dropout)
     for index in range(1, check_count("encoder_layers", encoder_layers) + 1):

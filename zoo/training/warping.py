@@ -21,6 +21,7 @@ def warp(images: Any, matrices: Any, shifts: Any | None = None) -> Any:
     Returns:
         Pictures of the same shape and dtype.
     """
+    matrices = tf.broadcast_to(matrices, [tf.shape(images)[0], 2, 2])
     size = tf.cast(tf.shape(images)[1:3], tf.float32)
     centre = (size[::-1] - 1.0) / 2.0
     offset = centre - tf.linalg.matvec(matrices, centre)

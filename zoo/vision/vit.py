@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 import keras
@@ -13,11 +12,10 @@ from zoo.layers.arguments import check_choice, check_count, check_rate, image_sh
 from zoo.layers.sequence_pooling import SequencePooling
 from zoo.layers.take_step import TakeStep
 
-keras_hub: ModuleType | None
 try:
     import keras_hub
 except ImportError:
-    keras_hub = None
+    keras_hub = None  # builders raise MissingDependencyError
 
 POOLINGS = (None, "token", "avg", "max")
 
@@ -30,7 +28,7 @@ def _vit(name: str, *, layers: int, heads: int, width: int, mlp_width: int, patc
         if keras_hub is None:
             raise MissingDependencyError("keras-hub", "hub", f"Building {name}")
         shape = image_shape(input_shape, (size, size, 3), minimum=patch, fixed=True)
-        if any(side % patch for side in shape[:2]):
+        if any(side is None or side % patch for side in shape[:2]):
             raise ArgumentError(f"Height and width in `input_shape` must be multiples of the patch size, {patch} "
                                 f"pixels. Received: {shape}")
         image = keras.Input(shape, name="image")

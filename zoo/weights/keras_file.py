@@ -149,7 +149,8 @@ def _load_by_order(model: keras.Model, group: Any, rule: HeadRule, origin: str) 
     """
     variables = _ordered_variables(model)
     stored = _ordered_datasets(group)
-    tensors = {key: Tensor(dataset.name, tuple(dataset.shape), str(dataset.dtype)) for key, dataset in stored.items()}
+    # Without types, as in Keras: old files count the pixels that Normalization has seen in another integer type.
+    tensors = {key: Tensor(dataset.name, tuple(dataset.shape)) for key, dataset in stored.items()}
     found = match(variables, tensors, rule, origin)
     for key in found.keys:
         variables[key].assign(hdf5.values(stored[key]))

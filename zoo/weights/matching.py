@@ -83,8 +83,8 @@ def _fits(variable: Any, tensor: Tensor) -> bool:
 
 
 def _kind(dtype: str) -> str:
-    """Floats of all widths may be turned into each other; whole numbers and truth values keep their type."""
-    return "float" if "float" in dtype else dtype
+    """Numbers of all widths may be turned into each other, but not floats into whole numbers or truth values."""
+    return "float" if "float" in dtype else dtype.rstrip("0123456789")
 
 
 def _may_be_unused(key: str, tensor: Tensor, variables: Mapping[str, Any], rule: HeadRule) -> bool:

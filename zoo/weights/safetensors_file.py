@@ -154,7 +154,7 @@ def _renumbered(path: str, automatic: frozenset[str], counted: dict[tuple[str, s
 
 
 def _array(key: str, variable: Any) -> np.ndarray[Any, Any]:
-    array = np.ascontiguousarray(keras.ops.convert_to_numpy(variable)).reshape(tuple(variable.shape))
+    array = np.ascontiguousarray(variable.value.numpy()).reshape(tuple(variable.shape))
     if str(array.dtype) not in _DTYPES.values():
         raise WeightsError(f"The variable {key} has the type {array.dtype}, which a safetensors file cannot hold. "
                            f"Possible are: {', '.join(_DTYPES.values())}.")

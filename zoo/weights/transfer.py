@@ -191,7 +191,7 @@ def _write(file: BinaryIO, response: httpx.Response, start: int, total: int | No
     received = start
     if progress:
         progress(received, total)
-    for chunk in response.iter_raw(_CHUNK_BYTES):
+    for chunk in response.iter_raw():  # with a chunk size httpx would keep back, and at a break lose, the last bytes
         received += len(chunk)
         _check_size(received, entry, still_running=True)
         file.write(chunk)

@@ -10,17 +10,18 @@ import tensorflow as tf
 from PIL import Image
 
 from tests.zoo.preprocessing import pictures
-from zoo.preprocessing.exif import jpeg_orientation, png_orientation, upright, webp_orientation
+from zoo.preprocessing.exif import jpeg_exif, orientation, png_exif, upright, webp_exif
 from zoo.preprocessing.image_decoding import decode_upright
 
-READERS = {"JPEG": jpeg_orientation, "PNG": png_orientation, "WEBP": webp_orientation}
+FINDERS = {"JPEG": jpeg_exif, "PNG": png_exif, "WEBP": webp_exif}
 TAG = pictures.ORIENTATION_TAG
 
 
 @pytest.fixture(scope="module")
 def orientation_of() -> Callable[[bytes, str], int]:
     signature = [tf.TensorSpec([], tf.string)]
-    graphs = {form: tf.function(read, signature, autograph=False) for form, read in READERS.items()}
+    graphs = {form: tf.function(lambda file, find=find: orientation(file, find(file)), signature, autograph=False)
+              for form, find in FINDERS.items()}
     return lambda file, form="JPEG": int(graphs[form](file))
 
 
@@ -50,19 +51,19 @@ def exif(content: bytes) -> bytes:
 TURNED = block(entry("<", TAG, 3, 1, b"\x06\0"))
 
 
-@pytest.mark.parametrize("form", READERS)
+@pytest.mark.parametrize("form", FINDERS)
 @pytest.mark.parametrize("big_endian", [False, True])
 def test_all_orientations_come_out_as_pillow_turns_them(form: str, big_endian: bool) -> None:
     """The eight orientations of JPEG, PNG and WebP give the pixels of Pillow's exif_transpose."""
     decode = tf.function(decode_upright, [tf.TensorSpec([], tf.string)], autograph=False)
-    for orientation in range(1, 9):
+    for turn in range(1, 9):
         options = {"lossless": True} if form == "WEBP" else {}
-        file = pictures.encoded(pictures.drawing(), form, exif=pictures.exif_block(orientation, big_endian), **options)
-        assert Image.open(io.BytesIO(file)).getexif()[TAG] == orientation
-        np.testing.assert_array_equal(decode(file).numpy(), pictures.by_pillow(file), err_msg=str(orientation))
+        file = pictures.encoded(pictures.drawing(), form, exif=pictures.exif_block(turn, big_endian), **options)
+        assert Image.open(io.BytesIO(file)).getexif()[TAG] == turn
+        np.testing.assert_array_equal(decode(file).numpy(), pictures.by_pillow(file), err_msg=str(turn))
 
 
-@pytest.mark.parametrize("form", READERS)
+@pytest.mark.parametrize("form", FINDERS)
 def test_a_picture_without_exif_is_upright(orientation_of, form: str) -> None:
     """No EXIF block means orientation 1."""
     assert orientation_of(pictures.encoded(pictures.drawing(), form), form) == 1
@@ -122,7 +123,7 @@ def test_a_header_cut_anywhere_is_harmless(orientation_of) -> None:
     assert answers == [1] * complete + [6] * (len(file) + 1 - complete)
 
 
-@pytest.mark.parametrize("form", READERS)
+@pytest.mark.parametrize("form", FINDERS)
 def test_random_bytes_in_the_header_are_harmless(orientation_of, form: str) -> None:
     """Any damage gives an orientation from 1 to 8."""
     random = np.random.default_rng(5)
@@ -145,8 +146,8 @@ def test_a_webp_exif_chunk_may_keep_the_prefix_of_jpeg(orientation_of) -> None:
     assert orientation_of(file.replace(b"\x08" + b"\0" * 9, b"\0" * 10), "WEBP") == 1
 
 
-@pytest.mark.parametrize("orientation", [0, 1, 9])
-def test_other_orientations_leave_the_pixels(orientation: int) -> None:
+@pytest.mark.parametrize("turn", [0, 1, 9])
+def test_other_orientations_leave_the_pixels(turn: int) -> None:
     """Outside 2..8 nothing is turned."""
     pixels = np.arange(12).reshape(2, 2, 3)
-    np.testing.assert_array_equal(upright(tf.constant(pixels), tf.constant(orientation, tf.int64)).numpy(), pixels)
+    np.testing.assert_array_equal(upright(tf.constant(pixels), tf.constant(turn, tf.int64)).numpy(), pixels)
