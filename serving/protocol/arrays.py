@@ -26,7 +26,8 @@ def as_array(value: ArrayLike, name: str = "value") -> np.ndarray[Any, Any]:
         InvalidRequestError: Rows of different lengths, text mixed with numbers, or elements of another type.
     """
     try:
-        array = np.asarray(value)
+        # Never through numpy's own text kinds: they cut zero bytes off and cannot mix text and bytes.
+        array = np.asarray(value, dtype=object if isinstance(_first_leaf(value), str | bytes) else None)
         if array.dtype.kind in "SU" and not isinstance(value, np.ndarray):
             array = np.asarray(value, dtype=object)
     except ValueError as error:
@@ -54,6 +55,12 @@ def string_array(array: np.ndarray[Any, Any], name: str = "value") -> np.ndarray
     for index, element in enumerate(array.reshape(-1)):
         flat[index] = _as_bytes(element, name)
     return result
+
+
+def _first_leaf(value: object) -> object:
+    while isinstance(value, list | tuple) and value:
+        value = value[0]
+    return value
 
 
 def _as_bytes(element: object, name: str) -> bytes:

@@ -1,0 +1,238 @@
+"""A whole server: folder, manager, core and both interfaces, started and stopped together."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final
+
+import uvicorn
+
+from serving.errors import PortInUseError, ServingError
+from serving.server.core import ServingCore
+from serving.server.events import EventKind, Reporter, ServerEvent, ignore_events
+from serving.server.grpc_api import start_grpc_server
+from serving.server.manager import ModelManager
+from serving.server.metrics import ServerMetrics
+from serving.server.rest_api import RestApi
+from serving.server.servable import Servable, load_servable
+from serving.server.settings import ServerSettings
+from serving.server.source import FolderSource
+from serving.server.warmup import warm_up
+
+_BACKLOG: Final = 1024
+_log = logging.getLogger(__name__)
+
+
+class ModelServer:
+    """A server that can be started and stopped once.
+
+    Args:
+        settings: What to serve and how.
+
+    Raises:
+        RepositoryError: The model folder does not exist.
+    """
+
+    def __init__(self, settings: ServerSettings) -> None:
+        self.settings = settings
+        self.grpc_port: int | None = None
+        self.rest_port: int | None = None
+        self._metrics = ServerMetrics()
+        self._manager = ModelManager(
+            FolderSource(settings.root, settings.model_name),
+            self._load,
+            latest_versions=settings.latest_versions,
+            poll_interval_seconds=settings.poll_interval_seconds,
+            load_retries=settings.load_retries,
+            load_retry_interval_seconds=settings.load_retry_interval_seconds,
+            load_threads=settings.load_threads,
+        )
+        self._core = ServingCore(self._manager, self._metrics)
+        self._grpc_server: Any = None
+        self._rest_server: _RestServer | None = None
+
+    def start(self) -> None:
+        """Bind the ports, begin to answer, and begin to load what is in the folder.
+
+        Raises:
+            PortInUseError: A port is held by another program; nothing is left running then.
+            OSError: The model folder cannot be read.
+        """
+        settings = self.settings
+        try:
+            if settings.grpc_port is not None:
+                self._grpc_server, self.grpc_port = start_grpc_server(
+                    self._core, settings.host, settings.grpc_port, settings.grpc_threads
+                )
+            if settings.rest_port is not None:
+                self._rest_server = _RestServer(self._core, self._metrics, settings)
+                self.rest_port = self._rest_server.port
+            self._manager.start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def wait_until_settled(self, timeout_seconds: float | None = None) -> bool:
+        """Wait until every version found so far is available or has failed; False after the time is over."""
+        return self._manager.wait_until_settled(timeout_seconds)
+
+    def stop(self) -> None:
+        """Take no new requests, answer those under way for at most `drain_seconds`, unload everything."""
+        grpc_stopped = self._grpc_server.stop(self.settings.drain_seconds) if self._grpc_server else None
+        if self._rest_server:
+            self._rest_server.stop()
+        if grpc_stopped:
+            grpc_stopped.wait()
+        self._manager.stop()
+
+    def event(self, kind: EventKind) -> ServerEvent:
+        """What to report at this moment."""
+        models = {
+            model: {str(one.version): one.state.name for one in self._manager.status(model)}
+            for model in self._manager.models()
+        }
+        host = self.settings.host
+        return ServerEvent(kind, host, self.grpc_port, self.rest_port, models if kind is EventKind.READY else {})
+
+    def _load(self, model: str, version: int, folder: Path) -> Servable:
+        servable = load_servable(
+            model,
+            version,
+            folder,
+            intra_op_threads=self.settings.intra_op_threads,
+            inter_op_threads=self.settings.inter_op_threads,
+        )
+        if self.settings.warm_up:
+            self._warm_up(servable, folder)
+        return servable
+
+    def _warm_up(self, servable: Servable, folder: Path) -> None:
+        began = time.perf_counter()
+        status = "OK"
+        try:
+            warm_up(servable, folder)
+        except ServingError:
+            status = "FAILED"
+            servable.close()
+            raise
+        finally:
+            self._metrics.warmed_up(str(folder), status, time.perf_counter() - began)
+
+
+@contextlib.contextmanager
+def running_server(settings: ServerSettings, *, settle_seconds: float = 60.0) -> Iterator[ModelServer]:
+    """Serve for as long as the context lasts, in threads of this process.
+
+    Args:
+        settings: What to serve and how; ports of 0 take free ones.
+        settle_seconds: How long to wait for the versions in the folder to be loaded, before the context begins.
+
+    Yields:
+        The running server with its `grpc_port` and `rest_port`.
+
+    Raises:
+        RepositoryError: The model folder does not exist.
+        PortInUseError: A port is held by another program.
+    """
+    server = ModelServer(settings)
+    server.start()
+    try:
+        server.wait_until_settled(settle_seconds)
+        yield server
+    finally:
+        server.stop()
+
+
+def run(settings: ServerSettings, report: Reporter = ignore_events) -> int:
+    """Serve until SIGTERM or SIGINT, from the main thread of a process that does nothing else.
+
+    Args:
+        settings: What to serve and how.
+        report: Told when the ports are bound, when the models are loaded, and when the end begins and comes.
+
+    Returns:
+        The process's exit status, 0 after requests under way were answered.
+
+    Raises:
+        RepositoryError: The model folder does not exist.
+        PortInUseError: A port is held by another program.
+    """
+    asked_to_stop = threading.Event()
+    before = {
+        number: signal.signal(number, lambda *_: asked_to_stop.set()) for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    try:
+        server = ModelServer(settings)
+        server.start()
+        report(server.event(EventKind.LISTENING))
+        ready = threading.Thread(target=_report_ready, args=(server, asked_to_stop, report), daemon=True)
+        ready.start()
+        asked_to_stop.wait()
+        report(server.event(EventKind.STOPPING))
+        server.stop()
+        report(server.event(EventKind.STOPPED))
+        return 0
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _report_ready(server: ModelServer, asked_to_stop: threading.Event, report: Reporter) -> None:
+    if server.wait_until_settled() and not asked_to_stop.is_set():
+        report(server.event(EventKind.READY))
+
+
+class _RestServer:
+    """The REST interface on a thread with an event loop of its own, bound when this returns."""
+
+    def __init__(self, core: ServingCore, metrics: ServerMetrics, settings: ServerSettings) -> None:
+        listener = _listen(settings.host, settings.rest_port or 0)
+        self.port: int = listener.getsockname()[1]
+        self._workers = ThreadPoolExecutor(settings.rest_threads, thread_name_prefix="rest")
+        application = RestApi(core, metrics, self._workers, settings.max_rest_body_bytes).application()
+        config = uvicorn.Config(
+            application,
+            http="h11",
+            ws="none",
+            loop="asyncio",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=max(1, round(settings.drain_seconds)),
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(
+            target=self._server.run, kwargs={"sockets": [listener]}, name="rest-loop", daemon=True
+        )
+        self._thread.start()
+        self._listener = listener
+
+    def stop(self) -> None:
+        """Take no new connections, answer the requests under way, end the thread."""
+        self._server.should_exit = True
+        self._thread.join()
+        self._listener.close()
+        self._workers.shutdown(wait=False)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        # A port in TIME_WAIT after a restart may be taken; one that somebody listens on may not.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise PortInUseError(host, port, "REST", "--rest-port") from error
+    return listener

@@ -1,0 +1,165 @@
+"""The server's behaviour, without a transport: numpy arrays in, numpy arrays out, errors with canonical codes."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from serving.errors import InternalServerError, InvalidRequestError, ServableNotFoundError, StatusCode, WireError
+from serving.protocol.signatures import Signature
+from serving.server.inference import Classification, classify, find_signature, predict, regress
+from serving.server.manager import ModelManager, VersionStatus
+from serving.server.metrics import ServerMetrics
+from serving.server.servable import Arrays, Servable
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ModelRequest:
+    """Which model, version and signature a request is for, and how it came in.
+
+    Args:
+        name: The model's name.
+        version: The version's number, or None for the latest.
+        label: A version's label; "" for none.
+        signature_name: The signature's name; "" is the default one.
+        entrypoint: GRPC or REST, for the metrics.
+    """
+
+    name: str
+    version: int | None = None
+    label: str = ""
+    signature_name: str = ""
+    entrypoint: str = "GRPC"
+
+
+@dataclass(frozen=True)
+class AnsweredBy:
+    """Which version and signature answered."""
+
+    name: str
+    version: int
+    signature_name: str = ""
+
+
+# Turns a request's body into arrays, once the signature is known that says what they must be.
+InputReader = Callable[[Signature], Mapping[str, np.ndarray[Any, Any]]]
+
+
+class ServingCore:
+    """Answers requests from the versions that a manager has loaded.
+
+    Args:
+        manager: The loaded versions.
+        metrics: Where requests are counted.
+    """
+
+    def __init__(self, manager: ModelManager, metrics: ServerMetrics) -> None:
+        self._manager = manager
+        self._metrics = metrics
+
+    def predict(
+        self, request: ModelRequest, read_inputs: InputReader, output_filter: Sequence[str] = ()
+    ) -> tuple[AnsweredBy, Arrays]:
+        """Run a signature.
+
+        Args:
+            request: The model, version and signature.
+            read_inputs: Gives the input arrays for the signature.
+            output_filter: Names of the outputs wanted; empty wants all.
+
+        Returns:
+            Who answered, and arrays by output name.
+
+        Raises:
+            WireError: With the code and words that go to the client.
+        """
+        with self._answering(request, "Predict"), self._lease(request) as servable:
+            name, signature = find_signature(servable, request.signature_name)
+            outputs = predict(servable, name, read_inputs(signature), output_filter)
+            return AnsweredBy(servable.name, servable.version, name), outputs
+
+    def classify(self, request: ModelRequest, examples: Sequence[bytes]) -> tuple[AnsweredBy, list[Classification]]:
+        """The classes of serialized tf.Examples; raises WireError."""
+        with self._answering(request, "Classify"), self._lease(request) as servable:
+            classes = classify(servable, request.signature_name, examples)
+            return AnsweredBy(servable.name, servable.version, request.signature_name), classes
+
+    def regress(self, request: ModelRequest, examples: Sequence[bytes]) -> tuple[AnsweredBy, list[float]]:
+        """The values of serialized tf.Examples; raises WireError."""
+        with self._answering(request, "Regress"), self._lease(request) as servable:
+            values = regress(servable, request.signature_name, examples)
+            return AnsweredBy(servable.name, servable.version, request.signature_name), values
+
+    def signatures(self, request: ModelRequest) -> tuple[AnsweredBy, dict[str, Signature]]:
+        """The signatures of a version, by name; raises WireError."""
+        with self._answering(request, "GetModelMetadata"), self._lease(request) as servable:
+            return AnsweredBy(servable.name, servable.version), dict(servable.signatures)
+
+    def status(self, request: ModelRequest) -> list[VersionStatus]:
+        """The states of a model's versions, or of the one version asked for.
+
+        Args:
+            request: The model and, where only one is wanted, its version.
+
+        Returns:
+            One status per version, highest first.
+
+        Raises:
+            WireError: The model or version was never seen.
+        """
+        _check_name(request)
+        _refuse_label(request)
+        states = self._manager.status(request.name)
+        if request.version is None:
+            if not states:
+                raise ServableNotFoundError(f"Could not find any versions of model {request.name}")
+            return states
+        states = [status for status in states if status.version == request.version]
+        if not states:
+            raise ServableNotFoundError(f"Could not find version {request.version} of model {request.name}")
+        return states
+
+    @contextlib.contextmanager
+    def _lease(self, request: ModelRequest) -> Iterator[Servable]:
+        _check_name(request)
+        _refuse_label(request)
+        with self._manager.lease(request.name, request.version) as servable:
+            yield servable
+
+    @contextlib.contextmanager
+    def _answering(self, request: ModelRequest, api: str) -> Iterator[None]:
+        """Count and time a request, and let nothing but a WireError out."""
+        began = time.perf_counter()
+        code = StatusCode.OK
+        try:
+            yield
+        except WireError as error:
+            code = error.code
+            raise
+        except Exception as error:
+            code = StatusCode.INTERNAL
+            _log.exception("A %s request for model %r failed", api, request.name)
+            raise InternalServerError("The server failed at this request; its log has the reason.") from error
+        finally:
+            # Names that nobody serves are counted together: they come from outside and could be any number.
+            name = request.name if self._manager.knows(request.name) else ""
+            seconds = time.perf_counter() - began
+            self._metrics.request_answered(name, api, request.entrypoint, code.name, seconds)
+
+
+def _check_name(request: ModelRequest) -> None:
+    if not request.name:
+        raise InvalidRequestError("ModelSpec has no name specified.")
+
+
+def _refuse_label(request: ModelRequest) -> None:
+    if request.label:
+        raise InvalidRequestError(f"Unrecognized servable version label: {request.label}")

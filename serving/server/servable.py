@@ -1,0 +1,181 @@
+"""One loaded version of one model: a session, its signatures, and a way to run them."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import importlib
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.protobuf.config_pb2 import CallableOptions
+
+from serving.errors import ModelLoadError, UnsupportedRequestError
+from serving.protocol.generated.tensor_pb2 import SignatureDef
+from serving.protocol.signatures import Signature, signature_from_proto
+
+_SERVE_TAG: Final = "serve"
+_INITIALIZER: Final = "__saved_model_init_op"
+# Every choice of outputs has its own prepared call; a client that tries all choices must not fill the memory.
+_MAX_PREPARED_CALLS: Final = 64
+
+Arrays = dict[str, np.ndarray[Any, Any]]
+
+
+class Servable:
+    """A SavedModel in a session of its own.
+
+    Args:
+        name: The model's name.
+        version: Its version.
+        session: The session that holds the variables.
+        signatures: Signatures by name.
+    """
+
+    def __init__(self, name: str, version: int, session: Any, signatures: Mapping[str, Signature]) -> None:
+        self.name = name
+        self.version = version
+        self.signatures = dict(signatures)
+        self._session = session
+        self._calls: dict[tuple[str, tuple[str, ...]], Callable[..., list[np.ndarray[Any, Any]]]] = {}
+        self._lock = threading.Lock()
+
+    def run(self, signature_name: str, inputs: Mapping[str, np.ndarray[Any, Any]], outputs: Sequence[str]) -> Arrays:
+        """Run one signature.
+
+        Args:
+            signature_name: A name in `signatures`.
+            inputs: An array of the right dtype for every input that the signature has.
+            outputs: Names of the outputs to compute, each a name in the signature.
+
+        Returns:
+            Arrays by output name; strings have dtype object and elements of type bytes.
+
+        Raises:
+            tensorflow.errors.OpError: The graph refuses the inputs or fails.
+            UnsupportedRequestError: An input or output is a sparse or composite tensor.
+        """
+        call = self._prepared(signature_name, tuple(outputs))
+        values = call(*(inputs[name] for name in self.signatures[signature_name].inputs))
+        return dict(zip(outputs, values, strict=True))
+
+    def close(self) -> None:
+        """Give the memory back. No `run` may be going on or follow."""
+        self._calls.clear()
+        self._session.close()
+        self._session = None
+        # A graph is full of reference cycles, and glibc keeps freed memory unless told otherwise.
+        gc.collect()
+        _return_free_memory()
+
+    def _prepared(self, signature_name: str, outputs: tuple[str, ...]) -> Callable[..., list[np.ndarray[Any, Any]]]:
+        key = (signature_name, outputs)
+        call = self._calls.get(key)
+        if call is None:
+            call = self._prepare(self.signatures[signature_name], outputs)
+            with self._lock:
+                if len(self._calls) >= _MAX_PREPARED_CALLS:
+                    self._calls.clear()
+                self._calls[key] = call
+        return call
+
+    def _prepare(self, signature: Signature, outputs: tuple[str, ...]) -> Callable[..., list[np.ndarray[Any, Any]]]:
+        feeds = {name: spec.tensor_name for name, spec in signature.inputs.items()}
+        fetches = {name: signature.outputs[name].tensor_name for name in outputs}
+        for name, tensor_name in [*feeds.items(), *fetches.items()]:
+            if not tensor_name:
+                raise UnsupportedRequestError(f"Tensor {name!r} is sparse or composite; only dense tensors are served.")
+        # The public make_callable goes through Session.run, which takes 130 us where this takes 20. It checks neither
+        # dtype nor shape, so `inference` does.
+        options = CallableOptions()
+        options.feed.extend(feeds.values())
+        options.fetch.extend(fetches.values())
+        call: Callable[..., list[np.ndarray[Any, Any]]] = self._session._make_callable_from_options(options)
+        return call
+
+
+def load_servable(
+    name: str, version: int, folder: Path, *, intra_op_threads: int = 0, inter_op_threads: int = 0
+) -> Servable:
+    """Load a version folder as TensorFlow Serving does: the meta graph tagged "serve", restored and initialized.
+
+    Args:
+        name: The model's name.
+        version: Its version.
+        folder: Folder with saved_model.pb.
+        intra_op_threads: Threads within one operation; 0 leaves it to TensorFlow.
+        inter_op_threads: Threads across operations; 0 leaves it to TensorFlow.
+
+    Returns:
+        The loaded version, not yet warmed up.
+
+    Raises:
+        ModelLoadError: The folder is no SavedModel that this machine can load; the message has the reason.
+    """
+    config = tf.compat.v1.ConfigProto(
+        intra_op_parallelism_threads=intra_op_threads, inter_op_parallelism_threads=inter_op_threads
+    )
+    try:
+        session, meta_graph = _load(folder, config)
+        try:
+            signatures = {
+                key: signature_from_proto(SignatureDef.FromString(signature.SerializeToString()))
+                for key, signature in meta_graph.signature_def.items()
+                if key != _INITIALIZER
+            }
+            return Servable(name, version, session, signatures)
+        except BaseException:
+            session.close()
+            raise
+    except ModelLoadError:
+        raise
+    # TensorFlow raises nearly every class there is for a broken folder: OSError, KeyError, RuntimeError, OpError ...
+    except Exception as error:
+        raise ModelLoadError(
+            f"Version {version} of model {name!r} in {folder} cannot be loaded: {_first_line(error)}"
+        ) from error
+
+
+def _load(folder: Path, config: Any) -> tuple[Any, Any]:
+    try:
+        return _load_once(folder, config)
+    except Exception as error:
+        if "Op type not registered" not in str(error):
+            raise
+        missing = error
+    # Text ops register themselves when their package is imported, which no other model should pay for.
+    try:
+        importlib.import_module("tensorflow_text")
+    except ImportError as error:
+        raise ModelLoadError(
+            f"{folder} needs an operation that TensorFlow does not have ({_first_line(missing)}), and the package "
+            "tensorflow_text, which may have it, cannot be imported. Install it with: pip install 'servable-zoo[hub]'"
+        ) from error
+    return _load_once(folder, config)
+
+
+def _load_once(folder: Path, config: Any) -> tuple[Any, Any]:
+    graph = tf.Graph()
+    session = tf.compat.v1.Session(graph=graph, config=config)
+    try:
+        with graph.as_default():
+            return session, tf.compat.v1.saved_model.load(session, [_SERVE_TAG], str(folder))
+    except BaseException:
+        session.close()
+        raise
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0]
+
+
+def _return_free_memory() -> None:
+    try:
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+    except (OSError, AttributeError):  # another C library; it has its own ways
+        return
