@@ -1,0 +1,220 @@
+"""`export_model`: from a Keras model that carries its record to a published version folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from serving.errors import ExportError, RepositoryError
+from serving.export.batching_file import BATCHING_FILE, batching_text, check_batch_sizes
+from serving.export.model_card import MODEL_CARD_FILE, model_card
+from serving.export.op_lists import known_ops
+from serving.export.reference import golden_vectors, signature_inputs, tolerance_for
+from serving.export.samples import Samples, make_samples
+from serving.export.saved_model_file import make_canonical
+from serving.export.servable_module import ServableModule, check_fit, trace_forward
+from serving.export.signatures import Answers, Signature, make_signatures
+from serving.export.validation import DEFAULT_TARGET, ValidationReport
+from serving.export.validation import validate as validate_folder
+from serving.export.warmup import write_warmup
+from serving.manifest import MANIFEST_FILE, Manifest
+from serving.repository import check_model_name, check_version, require_space, stage
+from zoo.preprocessing.transform import Transform, transform_for
+from zoo.spec import ModelRecord, record_of
+
+_PACKAGES = ("servable-zoo", "tensorflow", "keras", "numpy", "protobuf")
+_ROOM_BESIDE_WEIGHTS_BYTES = 32 * 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportResult:
+    """A published version.
+
+    Attributes:
+        name: The model's name.
+        version: Its number.
+        path: Its folder, <root>/<name>/<version>.
+        manifest: What it promises.
+        validation: The report of the clean process; None if it was not asked for.
+    """
+
+    name: str
+    version: int
+    path: Path
+    manifest: Manifest
+    validation: ValidationReport | None
+
+
+@dataclass(frozen=True)
+class _Servable:
+    """Everything about a model that is to be written."""
+
+    answers: Answers
+    transform: Transform
+    signatures: Mapping[str, Signature]
+    left_out: Mapping[str, str]
+    samples: Samples
+    tolerance: Mapping[str, float]
+    golden: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Options:
+    name: str
+    batch_sizes: tuple[int, ...]
+    allowed_batch_sizes: tuple[int, ...]
+    target_serving: str
+    warmup: bool
+
+
+def export_model(model: Any, root: str | Path, *, name: str | None = None, version: int | None = None, top_k: int = 5,
+                 batch_sizes: Sequence[int] = (1, 2, 4, 8), allowed_batch_sizes: Sequence[int] | None = None,
+                 target_serving: str = DEFAULT_TARGET, warmup: bool = True, validate: bool = True,
+                 samples: Any = None) -> ExportResult:
+    """Writes a model as `<root>/<name>/<version>/`, ready for TensorFlow Serving, and publishes it in one step.
+
+    Nothing appears under a version number before it is complete, on the disk and, unless told otherwise, validated. A
+    version is never overwritten. After a failure nothing is left behind.
+
+    Args:
+        model: A functional or Sequential keras.Model that carries its record (zoo.build, zoo.load, zoo.adopt).
+        root: The model repository; made if missing.
+        name: The name to serve it under; None takes the record's. Letters, digits, "_", "-" and ".".
+        version: A number from 1 on that is free; None takes the next one.
+        top_k: Labels in an answer of a classifier, at most as many as it has classes.
+        batch_sizes: Rows of the warm-up requests, ascending, each from 1 to 1024.
+        allowed_batch_sizes: Sizes that TensorFlow Serving fills batches up to, ascending; None takes `batch_sizes`.
+        target_serving: The TensorFlow Serving release, such as "2.20", whose operations may be used.
+        warmup: Whether to write warm-up records.
+        validate: Whether to check the version in a clean process before it is published (some seconds).
+        samples: Realistic inputs for warm-up records and golden vectors: pictures as paths or bytes, texts, rows
+            {column: value}, or {input name: array [n, ...]}. They are stored in the version. None takes made ones.
+
+    Returns:
+        Where it is and what it promises.
+
+    Raises:
+        ExportError: The model, an argument or the disk does not allow it.
+        ValidationError: The version was written and is not fit to be served; it was not published.
+        zoo.errors.ArgumentError: The model carries no record.
+    """
+    record = record_of(model)
+    sizes = check_batch_sizes("batch_sizes", batch_sizes)
+    allowed = sizes if allowed_batch_sizes is None else check_batch_sizes("allowed_batch_sizes", allowed_batch_sizes)
+    known_ops(target_serving)
+    options = _Options(name=record.name if name is None else name, batch_sizes=sizes, allowed_batch_sizes=allowed,
+                       target_serving=target_serving, warmup=warmup)
+    try:
+        check_model_name(options.name)
+        if version is not None:
+            check_version(version)
+            _require_free(Path(root), options.name, version)
+        servable = _prepare(model, record, top_k, samples)
+        require_space(root, _size_of(servable) + _ROOM_BESIDE_WEIGHTS_BYTES)
+        with stage(root, options.name) as staging:
+            manifest = _write(servable, staging.path, options)
+            report = validate_folder(staging.path, target_serving=target_serving) if validate else None
+            if report is not None:
+                report.require_ok()
+            path = staging.publish(version)
+        if report is not None:
+            report = dataclasses.replace(report, directory=str(path))
+    except RepositoryError as error:
+        raise ExportError(str(error)) from error
+    except (OSError, tf.errors.OpError) as error:
+        raise ExportError(f"The model could not be written to {root}: {_reason(error)}. Nothing was left behind. "
+                          "Make room, or choose another folder.") from error
+    return ExportResult(name=options.name, version=int(path.name), path=path, manifest=manifest, validation=report)
+
+
+def _require_free(root: Path, name: str, version: int) -> None:
+    """Refuses a taken number before minutes of work; the publication checks again."""
+    if (root / name / str(version)).exists():
+        raise ExportError(f"Version {version} of {name!r} exists at {root / name / str(version)}. A version is never "
+                          "overwritten: choose another number, or give none for the next free one.")
+
+
+def _prepare(model: Any, record: ModelRecord, top_k: int, samples: Any) -> _Servable:
+    forward = trace_forward(model, record)
+    transform = transform_for(record.preprocessing)
+    check_fit(forward, transform, record)
+    answers = Answers.of(forward, record, top_k)
+    signatures, left_out = make_signatures(answers, transform)
+    rows, tolerance = make_samples(forward, record, samples), tolerance_for(model)
+    try:
+        golden = golden_vectors(model, answers, transform, signatures, rows, tolerance)
+    except tf.errors.OpError as error:
+        raise ExportError(f"The model fails on a sample input: {_reason(error)}. Give `samples` that it can take, or "
+                          "mend the model.") from error
+    return _Servable(answers, transform, signatures, left_out, rows, tolerance, golden)
+
+
+def _size_of(servable: _Servable) -> int:
+    return sum(variable.dtype.size * variable.shape.num_elements() for variable in servable.answers.forward.variables)
+
+
+def _write(servable: _Servable, folder: Path, options: _Options) -> Manifest:
+    """Writes every file of the version, the manifest last."""
+    methods = {name: signature.contract.method for name, signature in servable.signatures.items()}
+    inputs = {name: signature_inputs(name, servable.samples) for name in servable.signatures}
+    manifest = _manifest(servable, options)
+    _write_saved_model(servable, folder, methods)
+    if options.warmup:
+        write_warmup(folder, options.name, methods, inputs, options.batch_sizes)
+    (folder / BATCHING_FILE).write_text(batching_text(options.allowed_batch_sizes), encoding="utf-8")
+    (folder / MODEL_CARD_FILE).write_text(model_card(manifest), encoding="utf-8")
+    complete = manifest.with_files_of(folder)
+    (folder / MANIFEST_FILE).write_text(complete.to_json(), encoding="utf-8")
+    return complete
+
+
+def _write_saved_model(servable: _Servable, folder: Path, methods: Mapping[str, str]) -> None:
+    module = ServableModule(servable.answers.forward, servable.transform)
+    functions = {name: signature.function for name, signature in servable.signatures.items()}
+    try:
+        tf.saved_model.save(module, str(folder), signatures=functions)
+    except AssertionError as error:  # how TensorFlow says "untracked"
+        raise ExportError("A layer of the model holds a table or file that is no weight, so it cannot be written: "
+                          f"{' '.join(str(error).split())[:300]}. Move it into the preprocessing.") from error
+    make_canonical(folder, methods, {name: signature.aliases for name, signature in servable.signatures.items()})
+
+
+def _manifest(servable: _Servable, options: _Options) -> Manifest:
+    answers, record = servable.answers, servable.answers.record
+    return Manifest(
+        name=options.name,
+        task=record.task,
+        labels=record.labels,
+        threshold=record.threshold if record.task == "binary_classification" else None,
+        top_k=answers.top_k,
+        signatures={name: signature.contract for name, signature in servable.signatures.items()},
+        left_out=servable.left_out,
+        batch_sizes=options.batch_sizes,
+        target_serving=options.target_serving,
+        tolerance=servable.tolerance,
+        golden=tuple(servable.golden),
+        record=record.to_dict(),
+        versions=_versions(),
+    )
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = "not installed as a package"
+    return versions
+
+
+def _reason(error: OSError | Any) -> str:
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(text.split())[:300]

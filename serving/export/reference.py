@@ -1,0 +1,133 @@
+"""What the Keras model itself answers, along the training path and ranked with numpy: an export's golden vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from serving.errors import ExportError
+from serving.export.examples import FEATURE_OF_INPUT
+from serving.export.golden import certain_positions, encode
+from serving.export.samples import Samples, strings
+from serving.export.servable_module import arranged
+from serving.export.signatures import CLASSIFY, DEFAULT, RAW_SIGNATURES, REGRESS, Answers, Signature
+from serving.protocol.examples import example_from_values
+from zoo.preprocessing.transform import Transform
+
+Array = NDArray[Any]
+
+_FLOAT32_TOLERANCE = {"absolute": 1e-5, "relative": 1e-3}
+_LOW_PRECISION_TOLERANCE = {"absolute": 1e-2, "relative": 3e-2}
+
+
+def tolerance_for(model: Any) -> dict[str, float]:
+    """How far an answer may be from the golden one: wider where the model computes in 16 bits."""
+    low = any(getattr(layer, "compute_dtype", None) in ("float16", "bfloat16") for layer in model._flatten_layers())
+    return dict(_LOW_PRECISION_TOLERANCE if low else _FLOAT32_TOLERANCE)
+
+
+def signature_inputs(name: str, samples: Samples) -> dict[str, Array]:
+    """The samples as a signature takes them: arrays [n, ...] by input name."""
+    if name == DEFAULT:
+        return dict(samples.tensors)
+    if name in RAW_SIGNATURES.values():
+        return dict(samples.raw)
+    return {"inputs": strings(serialized_examples(samples))}
+
+
+def serialized_examples(samples: Samples) -> list[bytes]:
+    """The samples as serialized tf.Examples."""
+    features = {FEATURE_OF_INPUT.get(name, name): values for name, values in (samples.raw or samples.tensors).items()}
+    rows = len(next(iter(features.values())))
+    return [example_from_values({name: values[row] for name, values in features.items()})
+            .SerializeToString(deterministic=True) for row in range(rows)]
+
+
+def golden_vectors(model: Any, answers: Answers, transform: Transform, signatures: Mapping[str, Signature],
+                   samples: Samples, tolerance: Mapping[str, float]) -> list[dict[str, Any]]:
+    """One golden vector per signature.
+
+    Args:
+        model: The Keras model; it answers eagerly.
+        answers: How its outputs become answers.
+        transform: The preprocessing; pictures go through `from_bytes` one by one, as in training.
+        signatures: The signatures to cover.
+        samples: The requests.
+        tolerance: See `tolerance_for`.
+
+    Raises:
+        ExportError: The model answers NaN or infinity, or a classifier something that is no probability.
+    """
+    direct = _outputs(model, answers, list(samples.tensors.values()))
+    through = _outputs(model, answers, [_transformed(transform, samples)]) if samples.raw else direct
+    vectors = []
+    for name in signatures:
+        outputs = direct if name == DEFAULT else through
+        certain = None
+        if name != DEFAULT and answers.top_k is not None:
+            order = _order(outputs["probabilities"], answers)
+            both = _both_classes(outputs["probabilities"], answers)
+            certain = certain_positions(both, order, tolerance)
+            outputs = _ranked(both, order, answers)
+        vectors.append({"signature": name, "certain": certain,
+                        "inputs": {key: encode(value) for key, value in signature_inputs(name, samples).items()},
+                        "outputs": {key: encode(value, sample=True) for key, value in _shaped(name, outputs).items()}})
+    return vectors
+
+
+def _transformed(transform: Any, samples: Samples) -> Array:
+    if "image_bytes" in samples.raw and hasattr(transform, "from_bytes"):
+        return np.stack([transform.from_bytes(tf.constant(picture)).numpy() for picture in samples.raw["image_bytes"]])
+    columns = {name: tf.constant(values) for name, values in samples.raw.items()}
+    return np.asarray(transform.batch(columns["text"] if hasattr(transform, "truncated") else columns))
+
+
+def _outputs(model: Any, answers: Answers, tensors: list[Array]) -> dict[str, Array]:
+    result = model(arranged(model, [tf.constant(tensor) for tensor in tensors]), training=False)
+    flat = [tf.cast(tensor, tf.float32).numpy() for tensor in tf.nest.flatten(result)]
+    outputs = dict(zip(answers.forward.outputs, flat, strict=True))
+    for name, array in outputs.items():
+        _check_numbers(name, array)
+    return outputs
+
+
+def _check_numbers(name: str, array: Array) -> None:
+    if not np.isfinite(array).all():
+        raise ExportError(f"The model answers NaN or infinity in {name!r} to a sample input: its weights are broken, "
+                          "or the sample is outside what it was trained on. Export a healthy checkpoint, or give "
+                          "`samples`.")
+    if name != "probabilities":
+        return
+    sums_to_one = array.shape[1] == 1 or np.allclose(array.sum(axis=1), 1.0, atol=2e-2)
+    if not sums_to_one or array.min() < -1e-3 or array.max() > 1 + 1e-3:
+        raise ExportError(f"The model's output is no probability (from {array.min():.3g} to {array.max():.3g}; a row "
+                          f"sums to {array[0].sum():.3g}). Build it with classifier_activation='softmax' for classes, "
+                          "'sigmoid' for a binary classifier.")
+
+
+def _both_classes(probabilities: Array, answers: Answers) -> Array:
+    if answers.record.task != "binary_classification":
+        return probabilities
+    return np.concatenate([np.float32(1.0) - probabilities, probabilities], axis=1)
+
+
+def _order(probabilities: Array, answers: Answers) -> Array:
+    if answers.record.task == "binary_classification":
+        first = (probabilities >= np.float32(answers.record.threshold)).astype(np.int32)
+        return np.concatenate([first, 1 - first], axis=1)
+    return np.argsort(-probabilities, axis=1, kind="stable")[:, :answers.top_k].astype(np.int32)
+
+
+def _ranked(scores: Array, order: Array, answers: Answers) -> dict[str, Array]:
+    labels = strings([answers.names[index].encode() for index in order.reshape(-1)]).reshape(order.shape)
+    return {"labels": labels, "scores": np.take_along_axis(scores, order, axis=1), "indices": order}
+
+
+def _shaped(name: str, outputs: dict[str, Array]) -> dict[str, Array]:
+    if name == CLASSIFY:
+        return {"classes": outputs["labels"], "scores": outputs["scores"]}
+    return {"outputs": outputs["values"]} if name == REGRESS else outputs

@@ -1,0 +1,179 @@
+"""The tf.Module that becomes the SavedModel: each weight once, the forward pass traced once for all signatures.
+
+The module holds plain tf.Variables and the preprocessing's tables and nothing else. The Keras model lives in closures
+only: as an attribute it would be tracked, which stores every weight twice and an optimizer's slots with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import tensorflow as tf
+
+from serving.errors import ExportError
+from zoo.preprocessing.transform import Transform
+from zoo.spec import ImagePreprocessing, ModelRecord, TensorPreprocessing
+
+# Names that Keras makes up count upwards through a process, so they are no contract with a client.
+_MADE_UP_NAME = re.compile(r"(input_layer|keras_tensor|input)(_\d+)?")
+
+
+@dataclass(frozen=True)
+class Forward:
+    """A model's forward pass as one traced function.
+
+    Attributes:
+        inputs: tf.TensorSpec [N, ...] by pinned name, in the order in which the model takes them.
+        outputs: tf.TensorSpec [N, ...] float32 by pinned name.
+        call: From a list of tensors in the order of `inputs` to a dict of the outputs. Any N, 0 as well.
+        variables: The tf.Variables that it reads, in the order of `model.variables`.
+    """
+
+    inputs: Mapping[str, Any]
+    outputs: Mapping[str, Any]
+    call: Any
+    variables: tuple[Any, ...] = field(repr=False)
+
+
+class ServableModule(tf.Module):  # type: ignore[misc]
+    """What is tracked, and so written: the weights and the transform's resources."""
+
+    def __init__(self, forward: Forward, transform: Transform) -> None:
+        super().__init__(name="servable")
+        self.weights = list(forward.variables)
+        self.transform = transform
+
+
+def trace_forward(model: Any, record: ModelRecord) -> Forward:
+    """Traces the model once, in inference mode, without XLA, with float32 at both ends.
+
+    Args:
+        model: A functional or Sequential keras.Model that has been built.
+        record: Its record.
+
+    Raises:
+        ExportError: The model has no declared inputs, or more outputs than its task allows.
+    """
+    inputs = _input_specs(model, record)
+    names = _output_names(model, record)
+
+    def forward(*tensors: Any) -> dict[str, Any]:
+        rows = tf.shape(tensors[0])[0]
+        # oneDNN's convolution gives an empty batch the wrong shape, so an empty one is computed with one row of zeros.
+        # Where N > 0 the tensors pass through without a copy.
+        filled = [_never_empty(tensor, tf.equal(rows, 0)) for tensor in tensors]
+        outputs = model(arranged(model, filled), training=False)
+        flat = tf.nest.flatten(outputs)
+        return {name: tf.cast(tensor, tf.float32)[:rows] for name, tensor in zip(names, flat, strict=True)}
+
+    call = tf.function(forward, input_signature=list(inputs.values()), autograph=False)
+    with _portable_recurrence(model):
+        concrete = call.get_concrete_function()
+    captured = {id(variable) for variable in concrete.variables}
+    own = tuple(variable.value for variable in model.variables if id(variable.value) in captured)
+    outputs = {name: tf.TensorSpec([None, *spec.shape[1:]], tf.float32, name=name)
+               for name, spec in concrete.structured_outputs.items()}
+    return Forward(inputs, outputs, call, own)
+
+
+def _never_empty(tensor: Any, is_empty: Any) -> Any:
+    """The tensor itself, or one row of zeros in place of an empty batch."""
+    shape = tf.concat([[1], tf.shape(tensor)[1:]], axis=0)
+    # Not tf.pad: oneDNN fuses it with a convolution that follows and forgets the batch axis.
+    filled = tf.cond(is_empty, lambda: tf.zeros(shape, tensor.dtype), lambda: tensor)
+    filled.set_shape([None, *tensor.shape[1:]])
+    return filled
+
+
+def arranged(model: Any, tensors: list[Any]) -> Any:
+    """Tensors in the order of `Forward.inputs`, in the structure (one, list or dict) and dtypes that a model takes."""
+    cast = [tf.cast(tensor, tf.as_dtype(tensor_of_model.dtype))
+            for tensor, tensor_of_model in zip(tensors, model.inputs, strict=True)]
+    return tf.nest.pack_sequence_as(model.input, cast)
+
+
+def _input_specs(model: Any, record: ModelRecord) -> dict[str, Any]:
+    inputs = getattr(model, "inputs", None)
+    if not inputs:
+        raise ExportError(f"The model {getattr(model, 'name', model)!r} declares no inputs. Only functional and built "
+                          "Sequential Keras models can be exported; make it one with keras.Model(inputs, outputs).")
+    names = [tensor.name for tensor in inputs]
+    if any(_MADE_UP_NAME.fullmatch(name) for name in names):
+        names = _names_by_meaning(record, len(names))
+    specs = {}
+    for name, tensor in zip(names, inputs, strict=True):
+        dtype = tf.as_dtype(tensor.dtype)
+        specs[name] = tf.TensorSpec([None, *tensor.shape[1:]], tf.float32 if dtype.is_floating else dtype, name=name)
+    if len(specs) != len(names):
+        raise ExportError(f"Two inputs of the model have the same name. Received: {', '.join(names)}. "
+                          "Name each with keras.Input(..., name=...).")
+    return specs
+
+
+def _names_by_meaning(record: ModelRecord, count: int) -> list[str]:
+    if count > 1:
+        return [f"input_{index}" for index in range(count)]
+    return [{"image": "image", "text": "tokens", "sequence": "sequence"}.get(record.input_kind, "features")]
+
+
+def _output_names(model: Any, record: ModelRecord) -> list[str]:
+    outputs = model.output
+    if len(tf.nest.flatten(outputs)) == 1:
+        return [{"features": "features", "regression": "values"}.get(record.task, "probabilities")]
+    if record.task != "features":
+        raise ExportError(f"A model for {record.task} has one output. Received: {len(tf.nest.flatten(outputs))}. "
+                          "Export a keras.Model with the one that answers the task, or give it a record with the task "
+                          "'features'.")
+    if isinstance(outputs, Mapping):
+        return sorted(outputs)  # the order in which tf.nest flattens a dict
+    return [f"features_{index}" for index in range(len(tf.nest.flatten(outputs)))]
+
+
+@contextlib.contextmanager
+def _portable_recurrence(model: Any) -> Iterator[None]:
+    """Makes recurrent layers trace plain while loops.
+
+    On a machine with a GPU they would trace cuDNN operations, which a TensorFlow Serving without one cannot run.
+    """
+    layers = [layer for layer in model._flatten_layers() if hasattr(layer, "use_cudnn")]
+    before = [layer.use_cudnn for layer in layers]
+    for layer in layers:
+        layer.use_cudnn = False
+    try:
+        yield
+    finally:
+        for layer, value in zip(layers, before, strict=True):
+            layer.use_cudnn = value
+
+
+def check_fit(forward: Forward, transform: Transform, record: ModelRecord) -> None:
+    """Checks that what the transform makes is what the model takes.
+
+    Raises:
+        ExportError: It makes one tensor and the model takes several, or another shape.
+    """
+    if isinstance(record.preprocessing, TensorPreprocessing):
+        return
+    if len(forward.inputs) != 1:
+        raise ExportError(f"The {record.preprocessing.kind} preprocessing makes one tensor, and the model takes "
+                          f"{len(forward.inputs)}: {', '.join(forward.inputs)}. Give it a record "
+                          "with TensorPreprocessing().")
+    (name, spec), = forward.inputs.items()
+    made = _made_shape(transform, record)
+    if not spec.shape[1:].is_compatible_with(made):
+        raise ExportError(f"The {record.preprocessing.kind} preprocessing makes tensors of shape {list(made)}, and the "
+                          f"model's input {name!r} has {spec.shape[1:].as_list()} (without the batch axis). "
+                          "Export with the record that belongs to this model.")
+
+
+def _made_shape(transform: Any, record: ModelRecord) -> list[int]:
+    preprocessing: Any = record.preprocessing
+    if isinstance(preprocessing, ImagePreprocessing):
+        return [preprocessing.height, preprocessing.width, preprocessing.channels]
+    if preprocessing.kind == "text":
+        return [preprocessing.max_length]
+    return list(preprocessing.shape) or [transform.width]
