@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,10 @@ import tensorflow as tf
 
 from zoo.errors import MissingDependencyError, TrainingError, ZooError
 from zoo.training.events import BatchDone, Progress
+
+_ABOUT_THE_GRAPH = ("Graph execution error", "Detected at node", "<stack traces", "File ", "Hint:", "[[",
+                    "1 root error", "2 root error")
+_DECORATION = re.compile(r"\{\{.*?\}\}|\[Op:[^\]]*\]|^\s*\(\d+\) [A-Z_]+: ")
 
 REMEDY_FOR_NAN = ("Try a lower `learning_rate`, `clip_global_norm=1.0`, `warmup_epochs`, or mixed_precision="
                   "'float32', and look for NaN or huge values in the data.")
@@ -126,11 +131,12 @@ def failures_explained(watch: EpochWatch, batch_size: int) -> Iterator[None]:
         raise TrainingError(f"Out of memory in {watch.place}. Try a smaller `batch_size` (now {batch_size}), a "
                             f"smaller input size, or mixed_precision='mixed_bfloat16'. {kept}") from error
     except tf.errors.OpError as error:
-        raise TrainingError(f"A step failed in {watch.place}: {_first_line(error)} If it names a file, repair or "
+        raise TrainingError(f"A step failed in {watch.place}: {_cause(error)} If it names a file, repair or "
                             f"remove it. {kept}") from error
 
 
-def _first_line(error: tf.errors.OpError) -> str:
-    lines = [line.strip() for line in str(error.message).splitlines() if line.strip()]
-    text = lines[0] if lines else type(error).__name__
+def _cause(error: tf.errors.OpError) -> str:
+    """Returns the sentence of TensorFlow's message that says what happened, without its account of the graph."""
+    lines = [_DECORATION.sub("", line).strip() for line in str(error.message).splitlines()]
+    text = next((line for line in lines if line and not line.startswith(_ABOUT_THE_GRAPH)), type(error).__name__)
     return text if text.endswith((".", "!")) else f"{text}."

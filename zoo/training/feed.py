@@ -13,6 +13,9 @@ from zoo.errors import ArgumentError
 from zoo.training.objective import Objective
 from zoo.training.protocols import Augment, Split
 
+# What a seed is derived for, so that no two uses share one.
+_ORDER, _LAYERS = 1, 2
+
 
 def derived_seed(*parts: int) -> int:
     """Returns a seed in [0, 2**31) that any change of the parts changes beyond recognition."""
@@ -23,7 +26,7 @@ def seed_random_layers(model: keras.Model, seed: int) -> None:
     """Starts the random numbers of dropout and other random layers from `seed`, whenever the model was built."""
     states = [v for v in model.variables if v.name == "seed_generator_state"]
     for index, state in enumerate(states):
-        state.assign(np.array([derived_seed(seed, index), 0], dtype="uint32"))
+        state.assign(np.array([derived_seed(seed, _LAYERS, index), 0], dtype=state.dtype))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +47,7 @@ class Feed:
 
     def training(self, epoch: int) -> Any:
         """Returns the dataset of an epoch (from 0): all examples once, in an order of its own."""
-        batches = self.train.batches(self.batch_size, shuffle_seed=derived_seed(self.seed, epoch),
+        batches = self.train.batches(self.batch_size, shuffle_seed=derived_seed(self.seed, _ORDER, epoch),
                                      augment=self.augment)
         return _mapped(batches, self.objective.training_example)
 
