@@ -30,10 +30,10 @@ _LONGEST_NAME = 150
 
 @dataclass(frozen=True)
 class Digests:
-    """The sha256 and md5 of a file's content, in hexadecimal."""
+    """The sha256 of a file's content in hexadecimal, and its md5 where a publisher promises that."""
 
     sha256: str
-    md5: str
+    md5: str = ""
 
 
 @dataclass(frozen=True)
@@ -168,14 +168,15 @@ def entry_key(file: FileRef) -> str:
     raise ArgumentError(f"The file {file.file_name!r} has neither a hash nor an address.")
 
 
-def digests(path: Path) -> Digests:
-    """Returns the digests of a file, read in pieces."""
+def digests(path: Path, *, with_md5: bool = False) -> Digests:
+    """Returns the digests of a file, read in pieces; the md5 is empty unless it is asked for."""
     sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK_BYTES):
             sha256.update(chunk)
-            md5.update(chunk)
-    return Digests(sha256.hexdigest(), md5.hexdigest())
+            if with_md5:
+                md5.update(chunk)
+    return Digests(sha256.hexdigest(), md5.hexdigest() if with_md5 else "")
 
 
 def sync(path: Path) -> None:

@@ -122,7 +122,7 @@ def _in_cache(entry: CacheEntry) -> tuple[CachedFile | None, str]:
     """Returns the cached file if it is there and right, and else what is wrong with the one that is there."""
     if not entry.path.is_file():
         return None, ""
-    found = digests(entry.path)
+    found = digests(entry.path, with_md5=bool(entry.file.md5))
     problem = entry.problem_with(found)
     if problem:
         return None, problem
@@ -170,7 +170,7 @@ def _from_address(url: str, entry: CacheEntry, client: httpx.Client, settings: D
             pause = settings.backoff_seconds * 2 ** (idle - 1)
             time.sleep(max(failure.wait_seconds, min(pause, LONGEST_WAIT_SECONDS)))
             continue
-        found = digests(entry.partial)
+        found = digests(entry.partial, with_md5=bool(entry.file.md5))
         problem = entry.problem_with(found)
         if not problem:
             return found

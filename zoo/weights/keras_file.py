@@ -20,7 +20,7 @@ import numpy as np
 from zoo.errors import WeightsError
 from zoo.weights import hdf5
 from zoo.weights.head import STRICT, HeadRule
-from zoo.weights.keras_layout import keras_places
+from zoo.weights.keras_layout import is_own_place, keras_places
 from zoo.weights.matching import Tensor, match
 from zoo.weights.report import LoadReport
 from zoo.weights.safetensors_file import finish_state
@@ -96,7 +96,7 @@ def _model_datasets(file: Any) -> Iterator[tuple[str, Any]]:
     for place, dataset in hdf5.datasets(file):
         if place.startswith("_layer_checkpoint_dependencies/"):  # the name in files of Keras 2.13
             place = place.replace("_layer_checkpoint_dependencies", "layers", 1)
-        if place.startswith(("layers/", "vars/")):
+        if is_own_place(place):
             yield place, dataset
 
 

@@ -17,6 +17,7 @@ from zoo.errors import WeightsError
 from zoo.weights import hdf5
 from zoo.weights.head import HeadRule, head_layer, head_rule
 from zoo.weights.keras_file import load_keras3_weights
+from zoo.weights.keras_layout import is_own_place
 from zoo.weights.matching import Tensor, match
 from zoo.weights.report import LoadReport
 
@@ -88,10 +89,16 @@ def _compare_configs(stored: Mapping[str, Any], backbone: Any) -> None:
     """Refuses a preset that computes something else with parameters of the same shapes."""
     own = json.loads(json.dumps(backbone.get_config(), default=str))
     different = [f"{name}: preset {stored[name]!r}, model {own[name]!r}" for name in sorted(stored)
-                 if name in own and name not in _FREE and stored[name] != own[name]]
+                 if name in own and name not in _FREE and _plain(stored[name]) != _plain(own[name])]
     if different:
         raise WeightsError(f"The preset's {type(backbone).__name__} has other settings than the model's: "
                            f"{'; '.join(different)}. Build the model with the preset's settings.")
+
+
+def _plain(value: Any) -> Any:
+    """Writes a size for both axes as one number: older presets say 16 where newer ones say [16, 16]."""
+    equal = isinstance(value, list) and value and all(item == value[0] for item in value)
+    return value[0] if equal else value
 
 
 def _load_head(model: keras.Model, report: LoadReport, task: Path | None) -> LoadReport:
@@ -126,6 +133,8 @@ def _head_datasets(file: Any) -> dict[str, Any]:
     groups: dict[str, dict[str, Any]] = {}
     names: dict[str, str] = {}
     for place, dataset in hdf5.datasets(file):
+        if not is_own_place(place):  # a task is compiled from the start, so its file has an optimizer's counters
+            continue
         above, _, number = place.rpartition("/")
         groups.setdefault(above, {})[number] = dataset
         names[above] = str(dataset.parent.attrs.get("name", ""))

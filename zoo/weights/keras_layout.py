@@ -51,6 +51,10 @@ def keras_places(model: keras.Model) -> dict[str, Any]:
     """
     store = _NotingStore()
     saving_lib._save_state(model, weights_store=store, assets_store=None, inner_path="", visited_saveables=set())
-    own = {id(variable) for variable in model.variables}
     return {place: value if hasattr(value, "path") else _Computed(place, tuple(value.shape), str(value.dtype))
-            for place, value in store.places.items() if id(value) in own or not hasattr(value, "path")}
+            for place, value in store.places.items() if is_own_place(place)}
+
+
+def is_own_place(place: str) -> bool:
+    """Returns whether a place belongs to the model itself, and not to its optimizer, loss or metrics."""
+    return place.startswith(("layers/", "vars/"))

@@ -25,6 +25,7 @@ from zoo.weights.matching import Tensor, match
 from zoo.weights.report import LoadReport
 
 _NUMBERED = re.compile(r"(.*?)(?:_(\d+))?")
+_SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)")
 _DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64", "I32": "int32",
            "I16": "int16", "I8": "int8", "U64": "uint64", "U32": "uint32", "U16": "uint16", "U8": "uint8",
            "BOOL": "bool"}
@@ -67,6 +68,7 @@ def save_safetensors(model: keras.Model, path: str | os.PathLike[str]) -> Path:
 
     Raises:
         WeightsError: The model is not built, or has a variable of a type that the format cannot hold.
+        OSError: The file cannot be written; the old one is unchanged.
     """
     if not model.built:
         raise WeightsError(f"The model {model.name!r} has no variables yet. Call it once, or build() it, then save it.")
@@ -74,7 +76,7 @@ def save_safetensors(model: keras.Model, path: str | os.PathLike[str]) -> Path:
     arrays = {key: _array(key, variable) for key, variable in variable_keys(model).items()}
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        safetensors.numpy.save_file(arrays, temporary, metadata=_METADATA)
+        _write(arrays, temporary)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(target)
@@ -159,6 +161,17 @@ def _array(key: str, variable: Any) -> np.ndarray[Any, Any]:
         raise WeightsError(f"The variable {key} has the type {array.dtype}, which a safetensors file cannot hold. "
                            f"Possible are: {', '.join(_DTYPES.values())}.")
     return array
+
+
+def _write(arrays: dict[str, np.ndarray[Any, Any]], path: Path) -> None:
+    try:
+        safetensors.numpy.save_file(arrays, path, metadata=_METADATA)
+    except safetensors.SafetensorError as error:
+        number = _SYSTEM_ERROR.search(str(error))
+        if number is None:
+            raise
+        # The library hides what the system said (no such folder, disk full) in the text of an error of its own.
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
 
 
 def _tensors(file: Any) -> Mapping[str, Tensor]:

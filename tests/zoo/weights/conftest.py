@@ -20,3 +20,11 @@ def server() -> Iterator[FileServer]:
 @pytest.fixture
 def settings(tmp_path: Path) -> DownloadSettings:
     return DownloadSettings(cache_root=tmp_path / "cache", backoff_seconds=0.001, read_timeout_seconds=5.0)
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keeps the machine's own proxy, mirror and tokens out of the tests."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "ZOO_MIRROR", "ZOO_OFFLINE", "ZOO_CACHE", "HF_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)

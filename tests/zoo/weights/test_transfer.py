@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from tests.zoo.weights.file_server import FileServer, status
+from zoo.spec import FileRef
+from zoo.weights.cache import CacheEntry
+from zoo.weights.settings import DownloadSettings
+from zoo.weights.transfer import TransferFailed, new_client, public_address, transfer
+
+
+@pytest.mark.parametrize(("url", "shown"), [
+    ("https://me:pw@host:8/a/b.h5?key=1#x", "https://host:8/a/b.h5"), ("file:///a/b", "file:///a/b"), ("a b", "a b")])
+def test_what_may_be_shown_of_an_address(url: str, shown: str) -> None:
+    """Neither password nor query come into a message."""
+    assert public_address(url) == shown
+
+
+def attempt(url: str, settings: DownloadSettings) -> Path:
+    entry = CacheEntry.of(FileRef(file_name="a.h5", urls=(url,)), settings.cache_root)
+    entry.folder.mkdir(parents=True, exist_ok=True)
+    with new_client(settings) as client:
+        transfer(url, entry, client, settings)
+    return entry.partial
+
+
+@pytest.mark.parametrize(("code", "again", "absent"), [(404, False, True), (403, False, False), (503, True, False),
+                                                       (429, True, False), (204, False, False)])
+def test_failures_say_whether_it_is_worth_trying_again(code: int, again: bool, absent: bool, server: FileServer,
+                                                       settings: DownloadSettings) -> None:
+    """The status decides between another attempt, another address and "there is none"."""
+    server.scripts["/a.h5"] = [status(code, Retry_After="3")]
+    with pytest.raises(TransferFailed) as caught:
+        attempt(server.url("/a.h5"), settings)
+    assert (caught.value.again, caught.value.absent, caught.value.wait_seconds) == (again, absent, 3.0)
+
+
+def test_compressed_answers_are_refused(server: FileServer, settings: DownloadSettings) -> None:
+    """A host that compresses though asked not to would give other bytes than the promised ones."""
+    server.scripts["/a.h5"] = [status(200, Content_Encoding="gzip")]
+    with pytest.raises(TransferFailed, match="compresses the file"):
+        attempt(server.url("/a.h5"), settings)
+    assert server.requests[0][1]["accept-encoding"] == "identity"
+
+
+def test_tokens_are_not_sent_in_the_clear(settings: DownloadSettings, server: FileServer) -> None:
+    """A token for a host goes there over https only; loopback is the exception."""
+    server.files["/a.h5"] = b"x"
+    settings = dataclasses.replace(settings, credentials={f"127.0.0.1:{server.port}": "Bearer a",
+                                                          f"localhost:{server.port}": "Bearer b"})
+    attempt(server.url("/a.h5"), settings)
+    attempt(server.url("/a.h5", "localhost"), settings)
+    assert [headers["authorization"] for headers in server.asked("/a.h5")] == ["Bearer a", "Bearer b"]
+
+
+def test_nobody_listening_is_told_apart(settings: DownloadSettings) -> None:
+    """A closed port is "no connection", so that a machine without a network need not wait for many attempts."""
+    with pytest.raises(TransferFailed, match="no connection") as caught:
+        attempt("http://127.0.0.1:9/a.h5", settings)
+    assert caught.value.unreachable
