@@ -7,6 +7,7 @@ import hashlib
 import ipaddress
 import re
 import shutil
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -96,7 +97,9 @@ def transfer(url: str, entry: CacheEntry, client: httpx.Client, settings: Downlo
             headers["If-Range"] = validator
     try:
         with _answer(url, headers, client, settings) as response:
-            return _receive(url, response, begun, entry, progress)
+            resumed = _receive(url, response, begun, entry, progress)
+        _unzip(url, str(response.url), entry)
+        return resumed
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
         raise TransferFailed(f"no connection ({_first_line(error)})", again=True, unreachable=True) from error
     except httpx.TimeoutException as error:
@@ -227,6 +230,25 @@ def _opened(path: Path, *, append: bool) -> Iterator[BinaryIO]:
             path.unlink(missing_ok=True)  # a full disk is not to stay full because of us
             raise DiskFull(f"the disk of {path.parent} is full") from error
         raise
+
+
+def _unzip(asked: str, answered: str, entry: CacheEntry) -> None:
+    """Takes the file out of the archive that Kaggle makes of some files: it then redirects to FILE.zip."""
+    name = _last_segment(asked)
+    if _last_segment(answered) != f"{name}.zip" or not zipfile.is_zipfile(entry.partial):
+        return
+    with zipfile.ZipFile(entry.partial) as archive:
+        if name not in archive.namelist():
+            raise TransferFailed(f"the host sent an archive without {name}")
+        _check_room(archive.getinfo(name).file_size, entry.folder)
+        unpacked = entry.partial.with_suffix(".unpacked")
+        with archive.open(name) as packed, _opened(unpacked, append=False) as file:
+            shutil.copyfileobj(packed, file, _CHUNK_BYTES)
+    unpacked.replace(entry.partial)
+
+
+def _last_segment(url: str) -> str:
+    return unquote(urlsplit(url).path).rpartition("/")[2]
 
 
 def _resumable_bytes(url: str, entry: CacheEntry) -> int:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import dataclasses
+import io
+import zipfile
 from pathlib import Path
 
 import pytest
 
-from tests.zoo.weights.file_server import FileServer, status
+from tests.zoo.weights.file_server import FileServer, redirect, status
 from zoo.spec import FileRef
 from zoo.weights.cache import CacheEntry
 from zoo.weights.settings import DownloadSettings
@@ -44,6 +46,21 @@ def test_compressed_answers_are_refused(server: FileServer, settings: DownloadSe
     with pytest.raises(TransferFailed, match="compresses the file"):
         attempt(server.url("/a.h5"), settings)
     assert server.requests[0][1]["accept-encoding"] == "identity"
+
+
+def test_an_archive_that_the_host_makes_of_a_file_is_unpacked(server: FileServer, settings: DownloadSettings) -> None:
+    """Kaggle redirects to FILE.zip for some files; what arrives is the file. An archive asked for stays one."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.h5", b"content" * 100)
+    server.files["/cdn/a.h5.zip"] = server.files["/b.zip"] = packed.getvalue()
+    server.scripts["/a.h5"] = [redirect("/cdn/a.h5.zip?signature=x")]
+    assert attempt(server.url("/a.h5"), settings).read_bytes() == b"content" * 100
+    assert attempt(server.url("/b.zip"), settings).read_bytes() == packed.getvalue()
+    server.scripts["/c.h5"] = [redirect("/cdn/c.h5.zip")]
+    server.files["/cdn/c.h5.zip"] = packed.getvalue()
+    with pytest.raises(TransferFailed, match="archive without c.h5"):
+        attempt(server.url("/c.h5"), settings)
 
 
 def test_tokens_are_not_sent_in_the_clear(settings: DownloadSettings, server: FileServer) -> None:
