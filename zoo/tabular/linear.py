@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import keras
 
-from zoo.layers.arguments import check_count, l2_penalty, vector_width
+from zoo.layers.arguments import vector_width
+from zoo.layers.dense_head import dense_head
 
 
 def linear_regression(*, features: int = 1, outputs: int = 1, input_shape: tuple[int, ...] | None = None,
@@ -24,6 +25,5 @@ def linear_regression(*, features: int = 1, outputs: int = 1, input_shape: tuple
         ArgumentError: A count below 1 or a negative penalty.
     """
     rows = keras.Input((vector_width(input_shape, features),), name="features")
-    values = keras.layers.Dense(check_count("outputs", outputs), kernel_regularizer=l2_penalty(l2),
-                                name="predictions")(rows)
+    values = dense_head(rows, outputs, l2=l2, units_name="outputs")
     return keras.Model(rows, values, name="linear_regression")

@@ -8,6 +8,7 @@ import keras
 
 from zoo.errors import ArgumentError
 from zoo.layers.arguments import check_count, check_rate, l2_penalty, vector_width
+from zoo.layers.dense_head import dense_head
 
 
 def mlp_binary(*, num_classes: int = 2, features: int = 2, hidden_units: int = 10, hidden_activation: str = "sigmoid",
@@ -37,8 +38,7 @@ def mlp_binary(*, num_classes: int = 2, features: int = 2, hidden_units: int = 1
                             "number of classes build 'softmax_1000' with its own num_classes.")
     rows = keras.Input((vector_width(input_shape, features),), name="features")
     hidden = _hidden(rows, hidden_units, hidden_activation, dropout, l2)
-    probability = keras.layers.Dense(1, activation="sigmoid", kernel_regularizer=l2_penalty(l2),
-                                     name="predictions")(hidden)
+    probability = dense_head(hidden, 1, activation="sigmoid", l2=l2)
     return keras.Model(rows, probability, name="mlp_binary")
 
 
@@ -66,8 +66,7 @@ def softmax_1000(*, num_classes: int = 1000, features: int = 100, hidden_units: 
     """
     rows = keras.Input((vector_width(input_shape, features),), name="features")
     hidden = _hidden(rows, hidden_units, hidden_activation, dropout, l2)
-    scores = keras.layers.Dense(check_count("num_classes", num_classes), activation=classifier_activation,
-                                kernel_regularizer=l2_penalty(l2), name="predictions")(hidden)
+    scores = dense_head(hidden, num_classes, activation=classifier_activation, l2=l2)
     return keras.Model(rows, scores, name="softmax_1000")
 
 

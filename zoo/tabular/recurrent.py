@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import keras
 
-from zoo.layers.arguments import check_count, l2_penalty, series_shape
+from zoo.layers.arguments import series_shape
+from zoo.layers.dense_head import dense_head
 from zoo.layers.recurrent_stack import recurrent_stack
 
 
@@ -39,8 +40,7 @@ def rnn(*, num_classes: int = 2, features: int = 8, input_shape: tuple[int | Non
     state = recurrent_stack(sequence, cell=cell, units=units, layers=layers, bidirectional=bidirectional,
                             pooling=pooling, dropout=dropout, l2=l2)
     if include_top:
-        state = keras.layers.Dense(check_count("num_classes", num_classes), activation=classifier_activation,
-                                   kernel_regularizer=l2_penalty(l2), name="predictions")(state)
+        state = dense_head(state, num_classes, activation=classifier_activation, l2=l2)
     return keras.Model(sequence, state, name="rnn")
 
 
@@ -70,6 +70,5 @@ def rnn_regression(*, outputs: int = 1, features: int = 8, input_shape: tuple[in
     sequence = keras.Input(series_shape(input_shape, features), name="sequence")
     state = recurrent_stack(sequence, cell=cell, units=units, layers=layers, bidirectional=bidirectional,
                             pooling=pooling, dropout=dropout, l2=l2)
-    values = keras.layers.Dense(check_count("outputs", outputs), kernel_regularizer=l2_penalty(l2),
-                                name="predictions")(state)
+    values = dense_head(state, outputs, l2=l2, units_name="outputs")
     return keras.Model(sequence, values, name="rnn_regression")

@@ -12,6 +12,7 @@ import keras
 
 from zoo.errors import ArgumentError
 from zoo.layers.arguments import check_count, check_rate, l2_penalty
+from zoo.layers.dense_head import dense_head
 from zoo.layers.sinusoidal_positions import SinusoidalPositions
 from zoo.layers.take_step import TakeStep
 
@@ -66,8 +67,7 @@ def transformer(*, d_model: int = 512, heads: int = 8, encoder_layers: int = 3, 
     x = _normalise(x, "decoder_norm")
     if not per_step:
         x = TakeStep(-1, name="last_step")(x)
-    values = keras.layers.Dense(check_count("outputs", outputs), kernel_regularizer=l2_penalty(l2),
-                                name="predictions")(x)
+    values = dense_head(x, outputs, l2=l2, units_name="outputs")
     return keras.Model([source, target], values, name="transformer")
 
 

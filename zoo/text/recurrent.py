@@ -5,7 +5,8 @@ from __future__ import annotations
 import keras
 
 from zoo.errors import ArgumentError
-from zoo.layers.arguments import check_count, check_rate, l2_penalty
+from zoo.layers.arguments import check_count, check_rate
+from zoo.layers.dense_head import dense_head
 from zoo.layers.recurrent_stack import recurrent_stack
 
 
@@ -51,8 +52,7 @@ def rnn_text(*, vocabulary_size: int = 20000, max_length: int = 128, num_classes
     state = recurrent_stack(words, cell=cell, units=units, layers=layers, bidirectional=bidirectional,
                             pooling=pooling, dropout=dropout, l2=l2)
     if include_top:
-        state = keras.layers.Dense(check_count("num_classes", num_classes), activation=classifier_activation,
-                                   kernel_regularizer=l2_penalty(l2), name="predictions")(state)
+        state = dense_head(state, num_classes, activation=classifier_activation, l2=l2)
     return keras.Model(tokens, state, name="rnn_text")
 
 

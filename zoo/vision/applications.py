@@ -13,6 +13,7 @@ from typing import Any
 import keras
 
 from zoo.layers.arguments import check_choice, check_count, check_rate, image_shape
+from zoo.layers.dense_head import dense_head
 
 Builder = Callable[..., keras.Model]
 Constructor = Callable[..., keras.Model]
@@ -48,7 +49,7 @@ def pooled_neck(x: Any, dropout: float) -> Any:
 
 def dense_classifier(x: Any, num_classes: int, activation: str | None) -> Any:
     """Adds the dense layer "predictions", [N, num_classes]."""
-    return keras.layers.Dense(num_classes, activation=activation, name="predictions")(x)
+    return dense_head(x, num_classes, activation=activation)
 
 
 def plain_trunk(trunk: keras.Model) -> Any:

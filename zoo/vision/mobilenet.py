@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 
+from zoo.layers.dense_head import head_dtype
 from zoo.vision.applications import application_builder, drop
 
 mobilenet_v2 = application_builder(keras.applications.MobileNetV2, "mobilenet_v2", 224)
@@ -27,7 +28,7 @@ def _pointwise_neck(channels: int) -> Callable[[Any, float], Any]:
 def _pointwise_classifier(x: Any, num_classes: int, activation: str | None) -> Any:
     x = keras.layers.Conv2D(num_classes, 1, padding="same", name="logits")(x)
     x = keras.layers.Flatten(name="flatten")(x)
-    return keras.layers.Activation(activation, name="predictions")(x)
+    return keras.layers.Activation(activation, dtype=head_dtype(), name="predictions")(x)
 
 
 mobilenet_v3_small = application_builder(

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from zoo.layers.arguments import check_choice, check_count, check_rate, image_shape, l2_penalty
+from zoo.layers.dense_head import dense_head
 
 POOLINGS = {None: None, "avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
 
@@ -118,8 +119,7 @@ def _convolution(x: Any, filters: int, index: int, l2: float) -> Any:
 def _top(x: Any, num_classes: int, activation: str | None, dropout: float, l2: float) -> Any:
     if check_rate("dropout", dropout):
         x = keras.layers.Dropout(dropout, name="dropout")(x)
-    return keras.layers.Dense(check_count("num_classes", num_classes), activation=activation,
-                              kernel_regularizer=l2_penalty(l2), name="predictions")(x)
+    return dense_head(x, num_classes, activation=activation, l2=l2)
 
 
 def _pool(x: Any, pooling: str | None) -> Any:

@@ -8,7 +8,8 @@ from typing import Any
 import keras
 
 from zoo.errors import ArgumentError, MissingDependencyError
-from zoo.layers.arguments import check_choice, check_count, check_rate, image_shape
+from zoo.layers.arguments import check_choice, check_rate, image_shape
+from zoo.layers.dense_head import dense_head
 from zoo.layers.sequence_pooling import SequencePooling
 from zoo.layers.take_step import TakeStep
 
@@ -42,9 +43,7 @@ def _vit(name: str, *, layers: int, heads: int, width: int, mlp_width: int, patc
         x = _pool(tokens, "token")
         if dropout:
             x = keras.layers.Dropout(dropout, name="top_dropout")(x)
-        x = keras.layers.Dense(check_count("num_classes", num_classes), activation=classifier_activation,
-                               name="predictions")(x)
-        return keras.Model(image, x, name=name)
+        return keras.Model(image, dense_head(x, num_classes, activation=classifier_activation), name=name)
 
     build.__name__ = build.__qualname__ = name
     build.__doc__ = f"""Builds {name}; needs keras-hub.
