@@ -15,7 +15,7 @@ from zoo.data.fingerprints import file_digests
 from zoo.data.folders import ClassFiles, read_class_folders
 from zoo.data.labelled import Examples, LabelledData, Lazy
 from zoo.data.planning import Found, plan_split
-from zoo.data.splitting import SplitFractions
+from zoo.data.splitting import SplitFractions, check_class_sizes
 from zoo.errors import ArgumentError
 from zoo.preprocessing.image import ImageTransform
 from zoo.spec import ImagePreprocessing
@@ -54,8 +54,9 @@ def load_images(folder: str | Path, preprocessing: ImagePreprocessing, *, valida
     if not isinstance(preprocessing, ImagePreprocessing):
         raise ArgumentError(f"`preprocessing` must be an ImagePreprocessing. Received: {type(preprocessing).__name__}")
     fractions = SplitFractions(validation=validation_fraction, test=test_fraction, seed=seed)
-    read = picture_reader(ImageTransform(preprocessing))
     files = read_class_folders(folder, labels)
+    check_class_sizes(np.array(files.classes, np.int64), files.labels, 1, str(files.folder))  # before all is decoded
+    read = picture_reader(ImageTransform(preprocessing))
     found = _readable(files, read)
     plan = plan_split(found, fractions, keep_duplicates=keep_duplicates)
     return plan.labelled(_picture_examples(files.folder, found, read), preprocessing)

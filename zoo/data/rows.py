@@ -270,8 +270,8 @@ class RowIndex:
         of_file = np.array([file.part for file in self.files], np.int8)
         return of_file[np.frombuffer(self._file, np.uint16)] if len(self) else np.zeros(0, np.int8)
 
-    def read(self, indices: np.ndarray) -> list[list[str]]:
-        """Reads rows in the given order.
+    def read(self, indices: np.ndarray, positions: Sequence[int]) -> list[list[str]]:
+        """Reads the fields at `positions` of the rows at `indices`, in the given orders.
 
         Raises:
             RowError: A file has changed since it was indexed.
@@ -284,10 +284,6 @@ class RowIndex:
                 with file.path.open("rb") as stream:
                     for offset, length, place in wanted:
                         stream.seek(offset)
-                        rows[place] = file.parse(stream.read(length))
+                        fields = file.parse(stream.read(length))
+                        rows[place] = [fields[position] for position in positions]
         return rows
-
-    def stream(self, indices: np.ndarray, rows_at_once: int = 1024) -> Iterator[list[str]]:
-        """Yields the rows at `indices` one by one, holding a few of them in memory."""
-        for start in range(0, len(indices), rows_at_once):
-            yield from self.read(indices[start:start + rows_at_once])

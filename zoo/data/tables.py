@@ -76,7 +76,7 @@ def load_table(path: str | Path, target: str | int | Sequence[str | int], *, tas
     plan = plan_split(found, fractions, keep_duplicates=keep_duplicates)
 
     def read(indices: np.ndarray) -> dict[str, np.ndarray]:
-        return _parsed(rows.read(kept[indices]), layout)
+        return _parsed(rows.read(kept[indices], layout.features), layout)
 
     fitted = preprocessing or _fitted(read, plan.train, shape)
     examples = Examples(load=_loading(read, fitted), batched=True, targets=found.targets, names=found.names)
@@ -84,9 +84,9 @@ def load_table(path: str | Path, target: str | int | Sequence[str | int], *, tas
 
 
 def _parsed(rows: Sequence[Sequence[str]], layout: TableLayout) -> dict[str, np.ndarray]:
-    """Returns the features of rows as columns: float32 [n], or strings [n] for categories."""
+    """Returns rows of features as columns: float32 [n], or strings [n] for categories."""
     columns: dict[str, np.ndarray] = {}
-    for name, kind, position in zip(layout.names, layout.kinds, layout.features, strict=True):
+    for position, (name, kind) in enumerate(zip(layout.names, layout.kinds, strict=True)):
         fields = [row[position].strip() for row in rows]
         columns[name] = (np.array([parsed_number(text) for text in fields], np.float32) if kind == "numeric"
                          else np.array([text.encode("utf-8") for text in fields], object))

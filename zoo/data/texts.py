@@ -23,7 +23,7 @@ from zoo.preprocessing.text import TextTransform
 from zoo.preprocessing.text_vocabulary import fit_text
 from zoo.spec import TextPreprocessing
 
-_READ_AT_ONCE = 1024
+_READ_AT_ONCE = 256
 
 
 def load_texts(path: str | Path, preprocessing: TextPreprocessing | None = None, *,
@@ -174,7 +174,7 @@ def _text_rows(path: Path, text_column: str | int | None, label_column: str | in
     rows = scan.rows
 
     def read(indices: np.ndarray) -> list[str]:
-        return [fields[text_at] for fields in rows.read(keep[indices])]
+        return [text for text, in rows.read(keep[indices], [text_at])]
 
     found = Found(
         where=str(path),

@@ -141,7 +141,7 @@ def test_pictures_turned_by_exif_are_upright(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("counts", "message"), [
     ({"cat": 4}, "has only the class 'cat', expected at least two"),
     ({"cat": 4, "dog": 2}, "The class 'dog' in .* has 2 usable examples, expected at least 3"),
-    ({"cat": 0, "dog": 0}, "has no readable example. Add examples"),
+    ({"cat": 0, "dog": 1}, "The class 'cat' in .* has 0 usable examples, expected at least 1"),
 ])
 def test_unusable_folders_are_one_clear_line(tmp_path: Path, counts: dict[str, int], message: str) -> None:
     """Missing classes and examples are told in one line."""

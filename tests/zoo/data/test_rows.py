@@ -60,8 +60,7 @@ def test_csv_is_read_as_python_writes_it(tmp_path_factory: pytest.TempPathFactor
     for row in file.rows():
         index.add(0, row)
     backwards = np.arange(len(rows))[::-1]
-    assert index.read(backwards) == rows[::-1]
-    assert list(index.stream(backwards, rows_at_once=2)) == rows[::-1]
+    assert index.read(backwards, [1, 0]) == [row[::-1] for row in rows[::-1]]
 
 
 def test_quotes_inside_a_field_are_ordinary(tmp_path: Path) -> None:
@@ -111,7 +110,7 @@ def test_files_of_a_folder_are_the_parts(tmp_path: Path) -> None:
     for number, file in enumerate(files):
         for row in file.rows():
             index.add(number, row)
-    assert index.read(np.array([2, 0])) == [["train", "1"], ["dev", "1"]]
+    assert index.read(np.array([2, 0]), [0, 1]) == [["train", "1"], ["dev", "1"]]
     assert (index.parts().tolist(), index.name(1)) == ([VALIDATION, TEST, TRAIN], f"{tmp_path / 'test.tsv'}:2")
 
 
@@ -123,7 +122,7 @@ def test_a_changed_file_is_noticed(tmp_path: Path) -> None:
         index.add(0, row)
     lines(file.path, ["a", "1", "2"])
     with pytest.raises(RowError):
-        index.read(np.array([1]))
+        index.read(np.array([1]), [0])
 
 
 @pytest.mark.parametrize(("name", "content", "message"), [
