@@ -57,7 +57,8 @@ def test_tensorboard_is_missing(tmp_path: Path) -> None:
 
 MESSAGES = {
     "graph": "Graph execution error:\n\nDetected at node Read defined at (most recent call last):\n"
-             "  File \"x.py\", line 1\n\n<stack traces unavailable>\nphoto.jpg; No such file\n\t [[{{node Read}}]] [Op:__inference_3]",
+             "  File \"x.py\", line 1\n\n<stack traces unavailable>\nphoto.jpg; No such file\n"
+             "\t [[{{node Read}}]] [Op:__inference_3]",
     "eager": "{{function_node __wrapped__IteratorGetNext}} photo.jpg; No such file [Op:IteratorGetNext] name: ",
     "twice": "2 root error(s) found.\n  (0) NOT_FOUND:  photo.jpg; No such file\n\t [[{{node Read}}]]",
 }

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from tests.zoo.training.in_memory import ArraySplit, blobs, classifier, picture_classifier, regressor
+from tests.zoo.training.in_memory import ArraySplit, blobs, classifier, picture_classifier, pictures, regressor
+from zoo.data import from_arrays
 from zoo.errors import ArgumentError
+from zoo.training import TrainingConfig, fit
 from zoo.training.feed import Feed, derived_seed, seed_random_layers
 from zoo.training.objective import Objective
 
@@ -95,3 +99,21 @@ def test_several_inputs_need_names() -> None:
     model = keras.Model([source, target], outputs)
     with pytest.raises(ArgumentError, match="takes the inputs source, target; the training split gives one tensor"):
         feed().check(model)
+
+
+def test_takes_the_streams_of_zoo_data(tmp_path: Path) -> None:
+    """What `zoo.data` loads can be trained on, with augmentation that differs from batch to batch."""
+    source = pictures()
+    assert source.train is not None
+    data = from_arrays(np.ones_like(source.train.inputs), source.train.targets, labels=source.labels)
+    seeds: list[Any] = []
+
+    def watched(inputs: Any, targets: Any, seed: Any) -> tuple[Any, Any]:
+        return inputs, tf.repeat(seed[None], tf.shape(targets)[0], 0)
+
+    objective = Objective(task="regression", outputs=2)
+    for _, batch_seeds in feed(data.train, batch_size=4, objective=objective, augment=watched).training(0):
+        seeds.append(tuple(batch_seeds.numpy()[0]))
+    assert len(set(seeds)) == len(seeds) > 1
+    config = TrainingConfig.from_dict({"epochs": 2, "augmentation": ("flip", "mixup")})
+    assert fit(picture_classifier(), data, config, tmp_path).epochs == 2
