@@ -10,6 +10,7 @@ import shutil
 import tempfile
 import warnings
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -131,7 +132,7 @@ def _unpacked(path: Path, model: keras.Model) -> Iterator[Path]:
             with archive.open(_ARCHIVE_MEMBER) as packed, target.open("wb") as file:
                 shutil.copyfileobj(packed, file, 1 << 20)  # zipfile stops at the stated size
             yield target
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, RuntimeError) as error:
         raise WeightsError(f"{path.name} cannot be read as a .keras archive: {error}") from error
 
 

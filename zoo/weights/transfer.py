@@ -8,6 +8,7 @@ import ipaddress
 import re
 import shutil
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -237,13 +238,18 @@ def _unzip(asked: str, answered: str, entry: CacheEntry) -> None:
     name = _last_segment(asked)
     if _last_segment(answered) != f"{name}.zip" or not zipfile.is_zipfile(entry.partial):
         return
-    with zipfile.ZipFile(entry.partial) as archive:
-        if name not in archive.namelist():
-            raise TransferFailed(f"the host sent an archive without {name}")
-        _check_room(archive.getinfo(name).file_size, entry.folder)
-        unpacked = entry.partial.with_suffix(".unpacked")
-        with archive.open(name) as packed, _opened(unpacked, append=False) as file:
-            shutil.copyfileobj(packed, file, _CHUNK_BYTES)
+    unpacked = entry.partial.with_suffix(".unpacked")
+    try:
+        with zipfile.ZipFile(entry.partial) as archive:
+            if name not in archive.namelist():
+                raise TransferFailed(f"the host sent an archive without {name}")
+            _check_room(archive.getinfo(name).file_size, entry.folder)
+            with archive.open(name) as packed, _opened(unpacked, append=False) as file:
+                shutil.copyfileobj(packed, file, _CHUNK_BYTES)
+    except (zipfile.BadZipFile, zlib.error, RuntimeError) as error:
+        entry.discard_partial()
+        raise TransferFailed(f"the host sent a broken archive ({error})", again=True) from error
+    entry.note_partial_origin("", "")  # after a crash here nothing may be added to what is unpacked
     unpacked.replace(entry.partial)
 
 

@@ -59,8 +59,14 @@ def test_an_archive_that_the_host_makes_of_a_file_is_unpacked(server: FileServer
     assert attempt(server.url("/b.zip"), settings).read_bytes() == packed.getvalue()
     server.scripts["/c.h5"] = [redirect("/cdn/c.h5.zip")]
     server.files["/cdn/c.h5.zip"] = packed.getvalue()
-    with pytest.raises(TransferFailed, match="archive without c.h5"):
+    with pytest.raises(TransferFailed, match=r"archive without c\.h5"):
         attempt(server.url("/c.h5"), settings)
+    broken = bytearray(packed.getvalue())
+    broken[45] ^= 255
+    server.files["/cdn/d/a.h5.zip"] = bytes(broken)
+    server.scripts["/d/a.h5"] = [redirect("/cdn/d/a.h5.zip")]
+    with pytest.raises(TransferFailed, match="broken archive"):
+        attempt(server.url("/d/a.h5"), settings)
 
 
 def test_tokens_are_not_sent_in_the_clear(settings: DownloadSettings, server: FileServer) -> None:
