@@ -29,8 +29,8 @@ def load_images(folder: str | Path, preprocessing: ImagePreprocessing, *, valida
     """Checks and splits a folder of pictures; they are read and decoded as training goes on.
 
     The content decides what a file is, not its name. Every file is decoded once here with the transform that
-    training and the export use, and what cannot be decoded is left out and reported. Memory holds the relative path
-    and 40 bytes per picture.
+    training and the export use, and what cannot be decoded is left out and reported. Memory holds the paths and
+    some dozen bytes per picture, never the pictures.
 
     Args:
         folder: Holds `<class>/<picture>`; or `train/<class>/<picture>` and the same for validation (val) and test,

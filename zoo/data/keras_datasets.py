@@ -14,7 +14,7 @@ from zoo.data.arrays import from_arrays
 from zoo.data.labelled import LabelledData
 from zoo.data.splitting import SplitFractions
 from zoo.errors import ArgumentError, DataError, UnknownNameError
-from zoo.spec import ImagePreprocessing, Preprocessing, TabularPreprocessing, TextPreprocessing
+from zoo.spec import ImagePreprocessing, Preprocessing, TabularPreprocessing, TensorPreprocessing, TextPreprocessing
 
 _MAX_LENGTH = 256
 
@@ -92,14 +92,14 @@ def fitting_preprocessing(name: str, kind: str, preprocessing: Preprocessing | N
     Args:
         name: The dataset, for the message.
         kind: What its inputs are.
-        preprocessing: What the user gave.
+        preprocessing: What the user gave; that of a model that takes tensors as they are says nothing of a table.
 
     Raises:
         ArgumentError: None for pictures, or one of another kind.
     """
     if preprocessing is None and kind == "text":
         return TextPreprocessing(max_length=_MAX_LENGTH)
-    if preprocessing is None and kind == "tabular":
+    if kind == "tabular" and (preprocessing is None or isinstance(preprocessing, TensorPreprocessing)):
         return TabularPreprocessing(columns=())
     expected = {"image": ImagePreprocessing, "text": TextPreprocessing, "tabular": TabularPreprocessing}[kind]
     if preprocessing is None or not isinstance(preprocessing, expected):

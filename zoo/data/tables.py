@@ -33,7 +33,7 @@ def load_table(path: str | Path, target: str | int | Sequence[str | int], *, tas
 
     An empty field (or NA, NaN, null, None, ?) of a numeric column is a missing number and becomes the column's mean,
     as it does in a served model; a field that is anything else but a finite number excludes its row, which is
-    reported. Memory holds about 40 bytes per row, and 4 per target.
+    reported. Memory holds less than 100 bytes per row, and 4 per target.
 
     Args:
         path: A CSV (separated by commas or semicolons), TSV or JSON lines file, or a folder with train.csv and at
@@ -43,7 +43,8 @@ def load_table(path: str | Path, target: str | int | Sequence[str | int], *, tas
         columns: Columns to predict from, by name or position, or names with their kind; None takes all but the
             target. A column of unknown kind is numeric if at least half of its first 1000 fields are numbers.
         shape: What a row of features is reshaped to, such as (steps, features) for a sequence.
-        preprocessing: Means, standard deviations and categories to use; None learns them from the training part only.
+        preprocessing: Means, standard deviations and categories to use; None, or one without columns, learns them from the
+            training part only.
         header: Whether the first row holds column names; None finds out: it does if it names the target, or none of
             its fields is a number. Without a header the columns are called "0", "1" ...
         validation_fraction: Fraction in [0, 1) to choose by, of each class where there are classes.
@@ -69,6 +70,8 @@ def load_table(path: str | Path, target: str | int | Sequence[str | int], *, tas
     if not targets or (len(targets) > 1 and task != "regression"):
         raise ArgumentError(f"`target` must be one column for {task}, or one or more for regression. "
                             f"Received: {targets}")
+    if preprocessing is not None and not preprocessing.columns:
+        preprocessing, shape = None, shape or preprocessing.shape
     files = open_rows(path, lambda fields: is_header(fields, targets), header)
     layout = table_layout(files[0], targets, task, columns, preprocessing)
     rows = RowIndex(files)

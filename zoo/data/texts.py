@@ -33,7 +33,7 @@ def load_texts(path: str | Path, preprocessing: TextPreprocessing | None = None,
                keep_duplicates: bool = False, labels: Sequence[str] | None = None) -> LabelledData:
     """Checks and splits labelled texts; they are read from their files as training goes on.
 
-    Memory holds a path per file or about 40 bytes per row, and the vocabulary.
+    Memory holds a path per file or less than 100 bytes per row, and the vocabulary.
 
     Args:
         path: A folder of class folders of UTF-8 .txt files; or a CSV, TSV or JSON lines file with a text and a label

@@ -23,7 +23,7 @@ def test_columns_are_found_by_name_and_position() -> None:
 @pytest.mark.parametrize("column", ["texts", 3, -4])
 def test_unknown_columns_are_listed_with_the_known(column: str | int) -> None:
     """The error lists what there is, and the nearest name first."""
-    with pytest.raises(UnknownNameError, match="x.csv has the columns: id, text, label") as caught:
+    with pytest.raises(UnknownNameError, match=r"x.csv has the columns: id, text, label") as caught:
         column_number(column, ("id", "text", "label"), "x.csv")
     assert ("Did you mean 'text'" in str(caught.value)) == (column == "texts")
 
@@ -49,7 +49,7 @@ def test_given_columns_win(tmp_path: Path) -> None:
 def test_what_cannot_be_guessed_is_asked_for(tmp_path: Path) -> None:
     """The error names the columns and the argument to use."""
     file = _file(tmp_path, "id,words,verdict")
-    with pytest.raises(DataError, match="id, words, verdict; .* Say which one holds the texts with `text_column`"):
+    with pytest.raises(DataError, match=r"id, words, verdict; .* Say which one holds the texts with `text_column`"):
         text_and_label(file, None, "verdict")
     with pytest.raises(DataError, match="Say which one holds the labels with `label_column`"):
         text_and_label(file, "words", None)

@@ -154,13 +154,13 @@ def test_no_readable_picture_names_the_first_problem(tmp_path: Path) -> None:
     """A folder of nothing but foreign files says what the first of them is."""
     lines(tmp_path / "a" / "1.jpg", ["x"])
     lines(tmp_path / "b" / "1.jpg", ["y"])
-    with pytest.raises(DataError, match="Looked at 2; the first: a/1.jpg: not an image, expected JPEG, PNG"):
+    with pytest.raises(DataError, match=r"Looked at 2; the first: a/1.jpg: not an image, expected JPEG, PNG"):
         load_images(tmp_path, TINY)
 
 
 def test_a_preprocessing_for_texts_is_refused(tmp_path: Path) -> None:
     """Pictures need a preprocessing for pictures."""
-    with pytest.raises(ArgumentError, match="must be an ImagePreprocessing. Received: TextPreprocessing"):
+    with pytest.raises(ArgumentError, match=r"must be an ImagePreprocessing. Received: TextPreprocessing"):
         load_images(tmp_path, TextPreprocessing(max_length=3))  # type: ignore[arg-type]
 
 

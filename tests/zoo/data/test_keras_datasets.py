@@ -14,7 +14,7 @@ import pytest
 from zoo.data.keras_datasets import KERAS_DATASETS, as_inputs, fitting_preprocessing, load_keras_dataset
 from zoo.data.splitting import SplitFractions
 from zoo.errors import ArgumentError, UnknownNameError
-from zoo.spec import ImagePreprocessing, TabularPreprocessing, TextPreprocessing
+from zoo.spec import ImagePreprocessing, TabularPreprocessing, TensorPreprocessing, TextPreprocessing
 
 _PROGRAM = """
 import json
@@ -51,7 +51,7 @@ def _idx_files(folder: Path) -> None:
 def test_keras_loads_cached_files_and_fails_in_one_line_without_network(tmp_path: Path) -> None:
     """A cached dataset comes with its own test part and class names; one that cannot be fetched says what to do."""
     _idx_files(tmp_path / "datasets" / "fashion-mnist")
-    nowhere = {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")}
+    nowhere = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
     run = subprocess.run([sys.executable, "-c", _PROGRAM], capture_output=True, text=True, timeout=300,
                          env={**os.environ, **nowhere, "KERAS_HOME": str(tmp_path)})
     assert run.returncode == 0, run.stderr
@@ -81,13 +81,14 @@ def test_preprocessing_must_fit_the_kind() -> None:
     """Texts and tables can be learnt from; pictures need a size."""
     assert fitting_preprocessing("x", "text", None) == TextPreprocessing(max_length=256)
     assert fitting_preprocessing("x", "tabular", None) == TabularPreprocessing(columns=())
-    with pytest.raises(ArgumentError, match="x has image inputs and needs .* ImagePreprocessing. Received: NoneType"):
+    assert fitting_preprocessing("x", "tabular", TensorPreprocessing()) == TabularPreprocessing(columns=())
+    with pytest.raises(ArgumentError, match=r"x has image inputs and needs .* ImagePreprocessing. Received: NoneType"):
         fitting_preprocessing("x", "image", None)
-    with pytest.raises(ArgumentError, match="x has text inputs and needs .* TextPreprocessing. Received: ImagePrep"):
+    with pytest.raises(ArgumentError, match=r"x has text inputs and needs .* TextPreprocessing. Received: ImagePrep"):
         fitting_preprocessing("x", "text", ImagePreprocessing(height=1, width=1))
 
 
 def test_unknown_names_are_told_with_the_nearest() -> None:
     """A typing error gets the right name."""
-    with pytest.raises(UnknownNameError, match="Unknown Keras dataset 'minst'. Did you mean 'mnist'"):
+    with pytest.raises(UnknownNameError, match=r"Unknown Keras dataset 'minst'. Did you mean 'mnist'"):
         load_keras_dataset("minst", None, SplitFractions(), keep_duplicates=True)

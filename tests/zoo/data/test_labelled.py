@@ -36,7 +36,7 @@ def test_a_shuffled_epoch_is_a_permutation_that_the_seed_decides(batched: bool) 
     """Every example comes once; the same seed gives the same batches, another seed others."""
     split = _split(50, batched=batched)
     first = _targets(split.batches(8, shuffle_seed=1))
-    assert sorted(sum(first, [])) == list(range(0, 100, 2))
+    assert sorted(target for batch in first for target in batch) == list(range(0, 100, 2))
     assert first == _targets(split.batches(8, shuffle_seed=1))
     assert first != _targets(split.batches(8, shuffle_seed=2))
     assert first != _targets(split.batches(8))
@@ -90,7 +90,7 @@ def test_augment_changes_whole_batches_with_a_seed_of_their_own() -> None:
 
 def test_a_batch_size_below_one_is_refused() -> None:
     """A batch of no examples is a mistake."""
-    with pytest.raises(ArgumentError, match="`batch_size` must be at least 1. Received: 0"):
+    with pytest.raises(ArgumentError, match=r"`batch_size` must be at least 1. Received: 0"):
         _split().batches(0)
 
 

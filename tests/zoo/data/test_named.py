@@ -9,13 +9,13 @@ from zoo.errors import ArgumentError, UnknownNameError
 @pytest.mark.parametrize("name", ["mnist", "torch:mnist", "keras:", "keras"])
 def test_a_name_needs_a_known_scheme(name: str) -> None:
     """Only explicit sources are asked; the error shows how a name reads."""
-    with pytest.raises(UnknownNameError, match="Unknown dataset .* Expected 'keras:<name>' or 'tfds:<name>'"):
+    with pytest.raises(UnknownNameError, match=r"Unknown dataset .* Expected 'keras:<name>' or 'tfds:<name>'"):
         load_named(name)
 
 
 def test_a_name_without_scheme_gets_the_full_one() -> None:
     """The nearest full name is offered."""
-    with pytest.raises(UnknownNameError, match="Did you mean .*'keras:mnist'"):
+    with pytest.raises(UnknownNameError, match=r"Did you mean .*'keras:mnist'"):
         load_named("mnist")
 
 

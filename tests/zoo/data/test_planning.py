@@ -78,7 +78,7 @@ def test_a_small_class_is_refused_or_noted() -> None:
 
 def test_no_example_at_all_tells_the_first_reason() -> None:
     """A dataset of nothing but broken files says what is wrong with the first."""
-    with pytest.raises(DataError, match="letters has no readable example. Looked at 1; the first: x: unreadable"):
+    with pytest.raises(DataError, match=r"letters has no readable example. Looked at 1; the first: x: unreadable"):
         plan_split(_found("", ""), SplitFractions(), keep_duplicates=False)
 
 

@@ -143,7 +143,7 @@ def test_missing_and_mismatched_files_are_refused(tmp_path: Path) -> None:
     """No file, a folder without a train file, and parts of different columns cannot be used."""
     with pytest.raises(DataError, match="does not exist"):
         _open(tmp_path / "none.csv")
-    with pytest.raises(DataError, match="has no train file, expected train.csv"):
+    with pytest.raises(DataError, match=r"has no train file, expected train.csv"):
         _open(tmp_path)
     lines(tmp_path / "train.csv", ["a,b"])
     lines(tmp_path / "test.csv", ["a,c"])

@@ -56,7 +56,7 @@ def test_impossible_columns_are_refused(tmp_path: Path) -> None:
     file = _file(tmp_path)
     with pytest.raises(ArgumentError, match="The column 'a' is both a target and among `columns`"):
         table_layout(file, ["a"], "regression", ["a", "b"], None)
-    with pytest.raises(ArgumentError, match="A column is 'numeric' or 'categorical'. Received: 'number'"):
+    with pytest.raises(ArgumentError, match=r"A column is 'numeric' or 'categorical'. Received: 'number'"):
         table_layout(file, ["y"], "regression", {"a": "number"}, None)  # type: ignore[dict-item]
     with pytest.raises(DataError, match="has no column besides the target"):
         table_layout(file, ["a", "b", "c", "y"], "regression", None, None)

@@ -34,7 +34,8 @@ def test_found_rows_keep_their_place_in_the_file(tmp_path: Path) -> None:
     found, kept = found_rows(scan_table(RowIndex(files), layout), layout, files[0].path, ["red"])
     assert (found.labels, found.targets.tolist(), kept.tolist()) == (("red",), [0, 0], [0, 2])
     assert list(found.names) == [f"{files[0].path}:{line}" for line in (2, 5)]
-    assert [(e.reason, e.source.rpartition(":")[2]) for e in found.excluded] == [("no label", "4"), ("not a class", "3")]
+    assert [(e.reason, e.source.rpartition(":")[2]) for e in found.excluded] == [
+        ("no label", "4"), ("not a class", "3")]
 
 
 def test_a_target_of_words_is_no_regression(tmp_path: Path) -> None:

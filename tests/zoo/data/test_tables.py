@@ -65,7 +65,8 @@ def test_regression_of_several_numbers_with_a_category(iris: Path) -> None:
     inputs, targets = _whole(data.train)
     rows = _rows(iris, data.train)
     assert (data.labels, data.target_kind, data.class_weights) == ((), "float", {})
-    assert (targets.dtype, targets.tolist()) == (np.float32, [[np.float32(r[3]), np.float32(r[2])] for r in rows])
+    assert targets.dtype == np.float32
+    np.testing.assert_array_equal(targets, np.array([[row[3], row[2]] for row in rows], np.float32))
     assert [column.width for column in _learnt(data).columns] == [1, 1, 3]
     assert set(inputs[:, 2:].sum(axis=1).tolist()) == {1.0}
     assert data.train.batches(4).element_spec[1].shape.as_list() == [None, 2]
@@ -98,6 +99,9 @@ def test_a_given_preprocessing_is_used_as_it_is(iris: Path) -> None:
     assert data.preprocessing == given
     expected = [[(float(row[3]) - 1.0) / 2.0, float(row[0])] for row in _rows(iris, data.train)]
     np.testing.assert_allclose(_whole(data.train)[0], expected, rtol=1e-6)
+    shaped = load_table(iris, "species", task="classification", preprocessing=TabularPreprocessing(columns=(),
+                                                                                                 shape=(4, 1)))
+    assert (len(_learnt(shaped).columns), _learnt(shaped).shape) == (4, (4, 1))
 
 
 def test_missing_numbers_count_as_the_mean(tmp_path: Path) -> None:

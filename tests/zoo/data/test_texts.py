@@ -14,7 +14,8 @@ from zoo.errors import ArgumentError, DataError, UnknownNameError
 from zoo.preprocessing.text import TextTransform
 from zoo.spec import ImagePreprocessing, TextPreprocessing
 
-_ROWS = [(f"{mood} number{i}{mood}, \"quoted\"", label) for i in range(10) for mood, label in (("good", "1"), ("bad", "0"))]
+_ROWS = [(f"{mood} number{i}{mood}, \"quoted\"", label)
+         for i in range(10) for mood, label in (("good", "1"), ("bad", "0"))]
 
 
 def _inputs(split: Split, seed: int | None = None) -> np.ndarray:
@@ -56,6 +57,7 @@ def test_all_formats_give_the_same_dataset(tmp_path: Path) -> None:
 def test_inputs_are_what_the_transform_makes_of_the_texts(tmp_path: Path) -> None:
     """Ids equal those of the export, in the order of `examples()`, shuffled or not."""
     data = load_texts(_write(tmp_path, "tsv"), max_length=6)
+    assert isinstance(data.preprocessing, TextPreprocessing)
     rows = (tmp_path / "x.tsv").read_text().splitlines()
     chosen = [rows[int(name.rpartition(":")[2]) - 1].split("\t") for name in data.train.examples()]
     expected = TextTransform(data.preprocessing).batch([text for text, _ in chosen]).numpy()
@@ -119,7 +121,7 @@ def test_chosen_labels_leave_the_others_out(tmp_path: Path) -> None:
     path = lines(tmp_path / "x.tsv", [*("\t".join(row) for row in _ROWS), "so so\t2"])
     data = load_texts(path, labels=["1", "0"])
     assert (data.labels, data.report.counts) == (("1", "0"), {"not a class": 1})
-    with pytest.raises(DataError, match="has no row of the class '3'. It has: 0, 1, 2"):
+    with pytest.raises(DataError, match=r"has no row of the class '3'. It has: 0, 1, 2"):
         load_texts(path, labels=["3", "0"])
 
 

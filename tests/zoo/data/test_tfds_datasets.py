@@ -19,7 +19,6 @@ from zoo.preprocessing.text import TextTransform
 from zoo.spec import TextPreprocessing
 
 
-
 def _pixels(number: int) -> np.ndarray:
     return np.random.default_rng(number).integers(0, 256, (9, 7, 3), np.uint8)
 
@@ -131,9 +130,9 @@ def test_what_is_no_classification_is_refused(data_dir: Path) -> None:
 
 def test_unknown_and_unreachable_datasets_are_one_clear_line(data_dir: Path) -> None:
     """A typing error gets the nearest name; a server that does not answer is told with the way out."""
-    with pytest.raises(UnknownNameError, match="Unknown TFDS dataset 'minst'. Did you mean .*'mnist'"):
+    with pytest.raises(UnknownNameError, match=r"Unknown TFDS dataset 'minst'. Did you mean .*'mnist'"):
         load_named("tfds:minst", TINY, data_dir=data_dir)
-    with pytest.raises(DataError, match="The dataset tfds:zoo_away could not be fetched: .* `data_dir`") as caught:
+    with pytest.raises(DataError, match=r"The dataset tfds:zoo_away could not be fetched: .* `data_dir`") as caught:
         load_named("tfds:zoo_away", data_dir=data_dir)
     assert "\n" not in str(caught.value)
 
