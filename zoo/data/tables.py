@@ -43,8 +43,8 @@ def load_table(path: str | Path, target: str | int | Sequence[str | int], *, tas
         columns: Columns to predict from, by name or position, or names with their kind; None takes all but the
             target. A column of unknown kind is numeric if at least half of its first 1000 fields are numbers.
         shape: What a row of features is reshaped to, such as (steps, features) for a sequence.
-        preprocessing: Means, standard deviations and categories to use; None, or one without columns, learns them from the
-            training part only.
+        preprocessing: Means, standard deviations and categories to use; None, or one without columns, learns them
+            from the training part only.
         header: Whether the first row holds column names; None finds out: it does if it names the target, or none of
             its fields is a number. Without a header the columns are called "0", "1" ...
         validation_fraction: Fraction in [0, 1) to choose by, of each class where there are classes.
@@ -71,7 +71,8 @@ def load_table(path: str | Path, target: str | int | Sequence[str | int], *, tas
         raise ArgumentError(f"`target` must be one column for {task}, or one or more for regression. "
                             f"Received: {targets}")
     if preprocessing is not None and not preprocessing.columns:
-        preprocessing, shape = None, shape or preprocessing.shape
+        shape = shape or preprocessing.shape
+        preprocessing = None
     files = open_rows(path, lambda fields: is_header(fields, targets), header)
     layout = table_layout(files[0], targets, task, columns, preprocessing)
     rows = RowIndex(files)
