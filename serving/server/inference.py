@@ -150,6 +150,9 @@ def _run(servable: Servable, name: str, feeds: Mapping[str, np.ndarray[Any, Any]
         return servable.run(name, feeds, outputs)
     except tf.errors.OpError as error:
         raise error_of_code(error.error_code, error.message) from error
+    except UnicodeDecodeError as error:
+        # The graph's words quote bytes of the request that are no UTF-8, so TensorFlow could not make its own error.
+        raise InvalidRequestError(error.object.decode("utf-8", "replace")) from error
 
 
 def _check_names(signature: Signature, inputs: Mapping[str, Any]) -> None:

@@ -19,6 +19,8 @@ def import_tensorflow_without_keras() -> None:
         return
     # The start-up notices (no CUDA found, instruction sets) say nothing to whoever serves on what is there.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # oneDNN's own allocator never gives memory back to the system, so an unloaded model would stay in the books.
+    os.environ.setdefault("TF_ONEDNN_USE_SYSTEM_ALLOCATOR", "1")
     sys.modules["keras"] = None  # type: ignore[assignment]
     try:
         importlib.import_module("tensorflow")

@@ -1,0 +1,143 @@
+"""Predict, classify and regress on a loaded version."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from serving.errors import InvalidRequestError, StatusCode, WireError
+from serving.protocol.examples import example_from_values
+from serving.server.inference import classify, predict, regress
+from serving.server.servable import Servable, load_servable
+from tests.serving.tiny_models import MIXED_INPUTS, save
+
+
+@pytest.fixture(scope="module")
+def mixed(tiny_root: Path) -> Iterator[Servable]:
+    servable = load_servable("mixed", 1, tiny_root / "mixed" / "1")
+    yield servable
+    servable.close()
+
+
+@pytest.fixture(scope="module")
+def half_plus_two(tiny_root: Path) -> Iterator[Servable]:
+    servable = load_servable("half_plus_two", 1, tiny_root / "half_plus_two" / "1")
+    yield servable
+    servable.close()
+
+
+def test_the_output_filter_chooses_and_orders(mixed: Servable) -> None:
+    """Only the outputs asked for are computed; none asked for means all."""
+    assert list(predict(mixed, "", MIXED_INPUTS, ["word", "next"])) == ["word", "next"]
+    outputs = mixed.signatures["serving_default"].outputs
+    assert sorted(predict(mixed, "serving_default", MIXED_INPUTS)) == sorted(outputs)
+
+
+def test_an_input_with_a_default_may_be_left_out(tiny_root: Path) -> None:
+    """The signature's default stands in, and a given value goes before it."""
+    servable = load_servable("with_default", 1, tiny_root / "with_default" / "1")
+    x = np.array([1, 2], np.float32)
+    assert predict(servable, "", {"x": x})["y"].tolist() == [10, 20]
+    assert predict(servable, "", {"x": x, "factor": np.float32(3)})["y"].tolist() == [3, 6]
+    servable.close()
+
+
+@pytest.mark.parametrize(
+    "signature, changes, output_filter, words, code",
+    [
+        ("none", {}, (), 'Serving signature key "none" not found', StatusCode.FAILED_PRECONDITION),
+        (
+            "", {"weights": None}, (),
+            r"input size does not match signature: 1!=2 len\(\{values\}\) != len\(\{values,weights\}\). "
+            r"Sent extra: \{\}. Missing but required: \{weights\}.", StatusCode.INVALID_ARGUMENT,
+        ),
+        ("", {"more": np.zeros(1)}, (), r"Sent extra: \{more\}", StatusCode.INVALID_ARGUMENT),
+        (
+            "", {"weights": np.array([1, 2], np.int32)}, (),
+            r"Input 'weights' must be int64 \[\?\], but int32 \[2\] came", StatusCode.INVALID_ARGUMENT,
+        ),
+        (
+            "", {"values": np.zeros((2, 4), np.float32)}, (),
+            r"Input 'values' must be float32 \[\?, 3\], but float32 \[2, 4\] came", StatusCode.INVALID_ARGUMENT,
+        ),
+        ("", {}, ("no",), "output tensor alias not found in signature: no", StatusCode.INVALID_ARGUMENT),
+        ("", {}, ("word", "word"), "duplicate output tensor alias: word", StatusCode.INVALID_ARGUMENT),
+        # The graph's own refusal: 3 rows and 2 weights cannot be multiplied.
+        ("", {"values": np.zeros((3, 3), np.float32)}, (), "[Ii]ncompatible shapes", StatusCode.INVALID_ARGUMENT),
+    ],
+)  # fmt: skip
+def test_requests_that_do_not_fit_are_refused(
+    mixed: Servable, signature: str, changes: dict[str, object], output_filter: tuple[str, ...], words: str,
+    code: StatusCode,
+) -> None:  # fmt: skip
+    """Names, dtypes, shapes and filters are checked against the signature, in the original's words where it has any."""
+    inputs = {name: value for name, value in {**MIXED_INPUTS, **changes}.items() if value is not None}
+    with pytest.raises(InvalidRequestError, match=words) as caught:
+        predict(mixed, signature, inputs, output_filter)
+    assert caught.value.code is code
+
+
+def test_classify_and_regress(half_plus_two: Servable) -> None:
+    """Serialized examples give labels with scores, and values."""
+    examples = [example_from_values({"x": value}).SerializeToString() for value in (1.0, 2.0)]
+    assert classify(half_plus_two, "classify", examples) == [
+        [("half", 2.5), ("other", -2.5)], [("half", 3.0), ("other", -3.0)],
+    ]  # fmt: skip
+    assert regress(half_plus_two, "regress", examples) == [2.5, 3.0]
+
+
+@pytest.mark.parametrize(
+    "method, signature, examples, words",
+    [
+        (classify, "classify", [], "ClassificationRequest::input is empty"),
+        (regress, "regress", [], "RegressionRequest::input is empty"),
+        (classify, "serving_default", [b""], r'exactly one string input "inputs".*takes: x \(float32 \[\?\]\)'),
+        (classify, "regress", [b""], r'at least one of "classes" or "scores".*gives: outputs'),
+        (regress, "classify", [b""], r'exactly one output "outputs".*gives: classes, scores'),
+        (regress, "regress", [b"\xff\xff"], "Could not parse example"),
+    ],
+)
+def test_examples_that_do_not_fit_are_refused(
+    half_plus_two: Servable, method: object, signature: str, examples: list[bytes], words: str
+) -> None:
+    """Signatures that are no classification or regression, and bytes that are no example, are the caller's mistake."""
+    with pytest.raises(InvalidRequestError, match=words):
+        method(half_plus_two, signature, examples)  # type: ignore[operator]
+
+
+def test_a_classification_of_the_wrong_shape_is_refused(tmp_path: Path) -> None:
+    """Scores without a class dimension, or for another number of examples, are never passed on."""
+
+    class Odd(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="inputs")])
+        def flat(self, inputs):
+            return {"scores": tf.zeros_like(inputs, tf.float32)}
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="inputs")])
+        def fewer(self, inputs):
+            return {"scores": tf.zeros([1, 2])}
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="inputs")])
+        def scores(self, inputs):
+            return {"scores": tf.ones([tf.size(inputs), 2])}
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="inputs")])
+        def failing(self, inputs):
+            with tf.control_dependencies([tf.debugging.assert_equal(tf.size(inputs), 0, "never satisfied")]):
+                return {"outputs": tf.zeros([tf.size(inputs)])}
+
+    odd = Odd()
+    save(odd, tmp_path / "1", flat=odd.flat, fewer=odd.fewer, scores=odd.scores, failing=odd.failing)
+    servable = load_servable("odd", 1, tmp_path / "1")
+    with pytest.raises(InvalidRequestError, match="Expected Tensor shape"):
+        classify(servable, "flat", [b"", b""])
+    with pytest.raises(InvalidRequestError, match=r"output batch size of 2\. Got: 1"):
+        classify(servable, "fewer", [b"", b""])
+    assert classify(servable, "scores", [b""]) == [[("", 1.0), ("", 1.0)]]
+    with pytest.raises(WireError, match="never satisfied"):
+        regress(servable, "failing", [b""])
+    servable.close()
