@@ -53,6 +53,8 @@ class StatusCode(enum.IntEnum):
 class ServingError(Exception):
     """Base of all errors that serving raises on purpose."""
 
+    exit_code = 2  # of a command that fails with it: what was given cannot be used
+
 
 class WireError(ServingError):
     """An answer other than success, with the canonical code that travels with it.

@@ -24,13 +24,13 @@ from typing import Any
 import keras
 
 from zoo.building import installed_versions
+from zoo.bundle_index import INDEX_NAME, require_bundle
 from zoo.errors import ArgumentError, BundleError
 from zoo.registry import default_registry
 from zoo.spec import InputKind, ModelRecord, Preprocessing, Task, attach_record, record_of
 from zoo.weights.safetensors_file import load_safetensors, save_safetensors
 
 FORMAT = 1
-INDEX_NAME = "bundle.json"
 _HASH_CHARACTERS = 16  # of the sha256 in a file's name; the whole one is in bundle.json
 
 
@@ -131,11 +131,6 @@ def load(directory: str | os.PathLike[str]) -> keras.Model:
     return model
 
 
-def is_bundle(directory: str | os.PathLike[str]) -> bool:
-    """Returns whether a folder holds a bundle."""
-    return (Path(directory) / INDEX_NAME).is_file()
-
-
 def _rebuild(record: ModelRecord, files: dict[str, tuple[Path, str]]) -> keras.Model:
     if record.registered:
         arguments = {name: tuple(value) if isinstance(value, list) else value
@@ -187,10 +182,8 @@ def _remove_stale(folder: Path, kept: set[str]) -> None:
 
 
 def _read_index(folder: Path) -> dict[str, Any]:
+    require_bundle(folder)
     path = folder / INDEX_NAME
-    if not path.is_file():
-        raise BundleError(f"There is no saved model in {folder}: the file {INDEX_NAME} is missing. Give a folder that "
-                          "zoo.save or `zoo train` wrote.")
     try:
         index = json.loads(path.read_text())
     except (OSError, ValueError) as error:

@@ -115,7 +115,9 @@ def evaluate_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """Judge a trained model on held-out data and write a report with pictures."""
-    _check_bundle(run)
+    from zoo.bundle_index import require_bundle
+
+    require_bundle(run)
     _load_tensorflow()
     from zoo.console import counted_progress, print_json
     from zoo.runs import REPORT, DataSource, evaluate_run
@@ -193,13 +195,6 @@ def _whole_numbers(option: str, text: str, separator: str) -> list[int]:
     if min(numbers) < 1:
         raise ArgumentError(f"`{option}` takes numbers of at least 1. Received: {text!r}")
     return numbers
-
-
-def _check_bundle(folder: Path) -> None:
-    if not (folder / "bundle.json").is_file():
-        from zoo.errors import BundleError
-
-        raise BundleError(f"There is no trained model in {folder}. Give the folder that `zoo train --output` wrote.")
 
 
 def _load_tensorflow() -> None:

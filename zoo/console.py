@@ -80,27 +80,25 @@ def print_json(data: Any) -> None:
     sys.stdout.write("\n")
 
 
-@contextlib.contextmanager
-def _silenced_stderr() -> Iterator[None]:
+def load_tensorflow() -> None:
+    """Imports TensorFlow and keeps the chatter of its C++ part off the terminal, which no setting of its own does.
+
+    Python's standard error stream stays as it is; what is written past it, straight to the process's descriptor, is
+    dropped. With ZOO_DEBUG=1 everything is shown.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if not os.environ.get(DEBUG_VARIABLE):
+        _drop_foreign_chatter()
+    import tensorflow as tf
+
+    tf.get_logger().setLevel("ERROR")
+
+
+def _drop_foreign_chatter() -> None:
     sys.stderr.flush()
-    saved = os.dup(2)
+    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, encoding=sys.stderr.encoding, errors="backslashreplace")
     with open(os.devnull, "w") as sink:  # noqa: PTH123  (a device, not a path of ours)
         os.dup2(sink.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-
-
-def load_tensorflow() -> None:
-    """Imports TensorFlow without the lines that its C++ part writes at start-up, which no setting turns off."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _silenced_stderr():
-        import tensorflow as tf
-
-        tf.config.list_physical_devices()
-        tf.constant(0)
 
 
 @contextlib.contextmanager

@@ -20,7 +20,8 @@ from typing import Any, cast
 import keras
 
 from zoo.building import preprocessing_of
-from zoo.bundle import is_bundle, load, save
+from zoo.bundle import load, save
+from zoo.bundle_index import is_bundle
 from zoo.data.images import load_images
 from zoo.data.labelled import LabelledData, Split
 from zoo.data.named import load_named

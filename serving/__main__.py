@@ -1,0 +1,22 @@
+"""`python -m serving`: the serving commands on their own."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from serving.cli import register
+from zoo import console
+
+
+def main() -> None:
+    """Runs the serving commands and exits with their code."""
+    app = typer.Typer(name="serving", help="Export, validate, serve and ask models.", no_args_is_help=True,
+                      pretty_exceptions_enable=False)
+    register(app)
+    sys.exit(console.run(app))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""The commands `zoo export`, `validate`, `serve`, `predict` and `demo`, which the `zoo` command takes up.
+
+Heavy imports stand inside the commands that need them, so that `zoo --help` is quick.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from serving import cli_predict
+
+DEFAULT_ROOT = Path("models")
+DEFAULT_TARGET = "2.20"
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the serving commands to a command line.
+
+    Args:
+        app: The command line; the entry-point group "zoo.commands" calls this with the `zoo` command's.
+    """
+    app.command("export")(export_command)
+    app.command("validate")(validate_command)
+    app.command("serve")(serve_command)
+    app.command("predict")(cli_predict.predict_command)
+    app.command("demo")(demo_command)
+
+
+def export_command(
+    run: Annotated[Path, typer.Argument(help="The folder that `zoo train` or zoo.save wrote.")],
+    root: Annotated[Path, typer.Option(help="The model repository; made if missing.")] = DEFAULT_ROOT,
+    name: Annotated[str | None, typer.Option(help="Name to serve it under; the model's own if left out.")] = None,
+    version: Annotated[int | None, typer.Option(min=1, help="Version number; the next free one if left out.")] = None,
+    top_k: Annotated[int, typer.Option(min=1, help="Labels in an answer.")] = 5,
+    batch_size: Annotated[list[int] | None, typer.Option(min=1, help="Batch size to warm up; may be repeated.")] = None,
+    sample: Annotated[list[Path] | None, typer.Option(help="Picture to use as a warm-up request; may be repeated. It "
+                                                           "is stored in the version.")] = None,
+    target_serving: Annotated[str, typer.Option(help="TensorFlow Serving release that must load it.")]
+    = DEFAULT_TARGET,
+    check: Annotated[bool, typer.Option("--validate/--no-validate", help="Check in a clean process first.")] = True,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a trained model as a version that TensorFlow Serving loads."""
+    from zoo.bundle_index import require_bundle
+    from zoo.console import load_tensorflow, print_json
+
+    require_bundle(run)
+    load_tensorflow()
+    from serving.export.export import export_model
+    from zoo.bundle import load
+
+    result = export_model(load(run), root, name=name, version=version, top_k=top_k,
+                          batch_sizes=tuple(batch_size) if batch_size else (1, 2, 4, 8),
+                          target_serving=target_serving, validate=check,
+                          samples=[str(path) for path in sample] if sample else None)
+    signatures = {key: {"inputs": sorted(value.inputs), "outputs": sorted(value.outputs)}
+                  for key, value in result.manifest.signatures.items()}
+    if as_json:
+        print_json({"name": result.name, "version": result.version, "path": str(result.path),
+                    "signatures": signatures, "left_out": dict(result.manifest.left_out),
+                    "validated": result.validation is not None})
+        return
+    typer.echo(f"{result.name} version {result.version} in {result.path}")
+    for key, value in signatures.items():
+        typer.echo(f"  {key}: {', '.join(value['inputs'])} -> {', '.join(value['outputs'])}")
+    for key, reason in result.manifest.left_out.items():
+        typer.echo(f"  no {key}: {reason}")
+    typer.echo(f"Next: zoo serve {root}")
+
+
+def validate_command(
+    version: Annotated[Path, typer.Argument(help="A version's folder, such as models/digits/1.")],
+    target_serving: Annotated[str, typer.Option(help="TensorFlow Serving release that must load it.")]
+    = DEFAULT_TARGET,
+    as_json: JsonOption = False,
+) -> None:
+    """Check an exported version in a clean process, as TensorFlow Serving would load it."""
+    import json
+
+    from serving.export.validation import validate
+
+    report = validate(version, target_serving=target_serving)
+    if as_json:
+        from zoo.console import print_json
+
+        print_json(json.loads(report.to_json()))
+    else:
+        for check in report.checks:
+            failed = any(finding.check == check.name for finding in report.findings)
+            typer.echo(f"{'FAIL' if failed else 'ok  '}  {check.name}: {check.detail}")
+    report.require_ok()
+
+
+def serve_command(
+    root: Annotated[Path, typer.Argument(help="Folder with <model>/<version>/, or one model's own folder.")]
+    = DEFAULT_ROOT,
+    host: Annotated[str, typer.Option(help="Address to listen on; the default is reachable from this machine alone.")]
+    = "127.0.0.1",
+    grpc_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of gRPC; 0 takes a free one.")] = 8500,
+    rest_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of REST; 0 takes a free one.")] = 8501,
+    model_name: Annotated[str | None, typer.Option(help="Name, where ROOT is one model's own folder.")] = None,
+    poll_interval_seconds: Annotated[float, typer.Option(help="Time between two looks for new versions.")] = 1.0,
+    drain_seconds: Annotated[float, typer.Option(help="How long a stop waits for requests under way.")] = 30.0,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per event.")] = False,
+) -> None:
+    """Answer requests as TensorFlow Serving does, over gRPC and REST, until stopped."""
+    from serving.server.events import report_as_json, report_as_text
+    from serving.server.launch import serve
+    from serving.server.settings import ServerSettings
+
+    settings = ServerSettings(root=root, host=host, grpc_port=grpc_port, rest_port=rest_port, model_name=model_name,
+                              poll_interval_seconds=poll_interval_seconds, drain_seconds=drain_seconds)
+    raise typer.Exit(serve(settings, report_as_json if as_json else report_as_text))
+
+
+def demo_command(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for everything the demo makes.")]
+    = Path("demo-output"),
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the training pictures.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Go the whole way with handwritten digits: train, evaluate, export, validate, serve, predict."""
+    from zoo.console import load_tensorflow, print_json
+
+    load_tensorflow()
+    from serving.demo import run_demo
+
+    summary = run_demo(output, epochs=epochs, tell=None if as_json else typer.echo)
+    if as_json:
+        print_json(summary)
