@@ -101,7 +101,8 @@ def _tile_pattern(image: ImagePreprocessing, shape: list[int], generator: np.ran
     vertical, horizontal = np.arange(height) * 8 // height, np.arange(width) * 8 // width
     pixels = tiles[:, vertical][:, :, horizontal]
     mean, std = np.array(image.mean or [0.0]), np.array(image.std or [1.0])
-    return ((pixels * image.scale - mean) / std).astype(np.float32)
+    normalised: Array = (pixels * image.scale - mean) / std
+    return normalised.astype(np.float32)
 
 
 def _given_tensors(forward: Forward, given: Any) -> dict[str, Array]:

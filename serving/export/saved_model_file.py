@@ -20,7 +20,8 @@ SAVED_MODEL_FILE = "saved_model.pb"
 _MUST_COMPILE = "_XlaMustCompile"
 _TABLE_OPS = frozenset({"HashTable", "HashTableV2"})
 _NUMBERED = re.compile(r"^(.*?)_?\d*$")
-_COUNTED_INITIALIZER = re.compile(r"\b(key_value_init|text_file_init)\d+")
+# Running numbers inside names: of a table's initializer, and of a loop's condition in what it does not use.
+_COUNTED_NAME = re.compile(r"(key_value_init|text_file_init)(\d+)|(_cond_)(\d+)(?=___redundant_placeholder)")
 _METHOD_NAME = "tensorflow/serving/{}"
 
 
@@ -75,9 +76,16 @@ def _drop_counted_names(function: Any) -> None:
     for attributes in function.arg_attr.values():
         if attributes.attr["_user_specified_name"].s.isdigit():
             del attributes.attr["_user_specified_name"]
-    if "initializer" in function.signature.name:  # a handful of nodes: as text it is changed everywhere at once
-        text = _COUNTED_INITIALIZER.sub(r"\1", text_format.MessageToString(function))
+    names = [argument.name for argument in function.signature.input_arg]
+    if any(_COUNTED_NAME.search(name) for name in names):  # few functions: as text they are changed everywhere at once
+        numbers: dict[str, int] = {}
+        text = _COUNTED_NAME.sub(lambda match: _renumbered(match, numbers), text_format.MessageToString(function))
         function.CopyFrom(text_format.Parse(text, type(function)()))
+
+
+def _renumbered(match: re.Match[str], numbers: dict[str, int]) -> str:
+    prefix, number = match[1] or match[3], match[2] or match[4]
+    return f"{prefix}{numbers.setdefault(number, len(numbers))}"
 
 
 # === Inputs ===

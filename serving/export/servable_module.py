@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from serving.errors import ExportError
@@ -93,7 +94,8 @@ def arranged(model: Any, tensors: list[Any]) -> Any:
     """Tensors in the order of `Forward.inputs`, in the structure (one, list or dict) and dtypes that a model takes."""
     cast = [tf.cast(tensor, tf.as_dtype(tensor_of_model.dtype))
             for tensor, tensor_of_model in zip(tensors, model.inputs, strict=True)]
-    return tf.nest.pack_sequence_as(model.input, cast)
+    # A Sequential model has no `input` until it was called; it takes one tensor.
+    return cast[0] if isinstance(model, keras.Sequential) else tf.nest.pack_sequence_as(model.input, cast)
 
 
 def _input_specs(model: Any, record: ModelRecord) -> dict[str, Any]:
@@ -121,7 +123,7 @@ def _names_by_meaning(record: ModelRecord, count: int) -> list[str]:
 
 
 def _output_names(model: Any, record: ModelRecord) -> list[str]:
-    outputs = model.output
+    outputs = model.outputs[0] if isinstance(model, keras.Sequential) else model.output
     if len(tf.nest.flatten(outputs)) == 1:
         return [{"features": "features", "regression": "values"}.get(record.task, "probabilities")]
     if record.task != "features":
