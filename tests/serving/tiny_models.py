@@ -14,7 +14,7 @@ class HalfPlusTwo(tf.Module):
     def __init__(self, offset: float) -> None:
         super().__init__()
         self.scale = tf.Variable(0.5)
-        self.offset = tf.Variable(offset)
+        self.offset = tf.Variable(float(offset))
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
     def predict(self, x):
