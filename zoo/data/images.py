@@ -20,13 +20,14 @@ from zoo.errors import ArgumentError
 from zoo.preprocessing.image import ImageTransform
 from zoo.spec import ImagePreprocessing
 
+KEPT_BYTES = 256 * 2**20  # decoded pictures of up to so many bytes in all are kept in memory
 _FIRST_BYTES = {b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG", b"GIF87a": "GIF", b"GIF89a": "GIF", b"BM": "BMP"}
 
 
 def load_images(folder: str | Path, preprocessing: ImagePreprocessing, *, validation_fraction: float = 0.15,
                 test_fraction: float = 0.15, seed: int = 0, keep_duplicates: bool = False,
                 labels: Sequence[str] | None = None) -> LabelledData:
-    """Checks and splits a folder of pictures; they are read and decoded as training goes on.
+    """Checks and splits a folder of pictures; a large one is read and decoded as training goes on.
 
     The content decides what a file is, not its name. Every file is decoded once here with the transform that
     training and the export use, and what cannot be decoded is left out and reported. Memory holds the paths and
@@ -57,9 +58,15 @@ def load_images(folder: str | Path, preprocessing: ImagePreprocessing, *, valida
     files = read_class_folders(folder, labels)
     check_class_sizes(np.array(files.classes, np.int64), files.labels, 1, str(files.folder))  # before all is decoded
     read = picture_reader(ImageTransform(preprocessing))
-    found = _readable(files, read)
+    found, pictures = _readable(files, read, _room_for(len(files.paths), preprocessing))
     plan = plan_split(found, fractions, keep_duplicates=keep_duplicates)
-    return plan.labelled(_picture_examples(files.folder, found, read), preprocessing)
+    return plan.labelled(_picture_examples(files.folder, found, read, pictures), preprocessing)
+
+
+def _room_for(count: int, preprocessing: ImagePreprocessing) -> np.ndarray | None:
+    """Returns memory for all decoded pictures where it is little, or None."""
+    shape = (count, preprocessing.height, preprocessing.width, preprocessing.channels)
+    return np.empty(shape, np.float32) if int(np.prod(shape)) * 4 <= KEPT_BYTES else None
 
 
 def picture_reader(transform: ImageTransform) -> Any:
@@ -70,20 +77,22 @@ def picture_reader(transform: ImageTransform) -> Any:
     return tf.function(read, input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
 
 
-def _picture_examples(folder: Path, found: Found, read: Any) -> Examples:
+def _picture_examples(folder: Path, found: Found, read: Any, pictures: np.ndarray | None) -> Examples:
     with tf.device("CPU"):
-        paths = tf.constant([str(folder / name) for name in found.names], tf.string)
+        held = tf.constant([str(folder / name) for name in found.names], tf.string) if pictures is None \
+            else tf.constant(pictures)
 
     def load(index: Any) -> Any:
-        return read(tf.gather(paths, index))
+        chosen = tf.gather(held, index)
+        return read(chosen) if pictures is None else chosen
 
     names = found.names
-    return Examples(load=load, batched=False, targets=found.targets,
+    return Examples(load=load, batched=pictures is not None, targets=found.targets,
                     names=Lazy(len(names), lambda index: str(folder / names[index])))
 
 
-def _readable(files: ClassFiles, read: Any) -> Found:
-    """Digests and decodes all files, and returns those that are pictures."""
+def _readable(files: ClassFiles, read: Any, room: np.ndarray | None) -> tuple[Found, np.ndarray | None]:
+    """Digests and decodes all files, and returns those that are pictures; decoded, where there is room."""
     paths = [files.folder / path for path in files.paths]
     digests, unreadable = file_digests(paths)
     problems = {index: Exclusion(files.paths[index], "unreadable", reason) for index, reason in unreadable.items()}
@@ -91,12 +100,14 @@ def _readable(files: ClassFiles, read: Any) -> Found:
         if index not in problems and (problem := _not_a_picture(path, files.paths[index])):
             problems[index] = problem
     pictures = np.array([index for index in range(len(paths)) if index not in problems], np.int64)
-    broken = undecodable(read, [str(paths[index]) for index in pictures])
+    kept = room[:len(pictures)] if room is not None else None
+    broken = undecodable(read, [str(paths[index]) for index in pictures], kept)
     for place, reason in broken.items():
         index = int(pictures[place])
         problems[index] = Exclusion(files.paths[index], "unreadable", reason)
-    keep = np.array([index for index in pictures if index not in problems], np.int64)
-    return Found(
+    good = np.array([index not in problems for index in pictures], bool)
+    keep = pictures[good]
+    found = Found(
         where=str(files.folder),
         names=[files.paths[index] for index in keep],
         digests=digests[keep],
@@ -106,6 +117,7 @@ def _readable(files: ClassFiles, read: Any) -> Found:
         checked=len(paths) + len(files.excluded),
         excluded=tuple(sorted([*files.excluded, *problems.values()], key=lambda exclusion: exclusion.source)),
     )
+    return found, kept if kept is None or good.all() else kept[good]
 
 
 def _not_a_picture(path: Path, name: str) -> Exclusion | None:
@@ -118,24 +130,27 @@ def _not_a_picture(path: Path, name: str) -> Exclusion | None:
     return Exclusion(name, "not an image", "expected JPEG, PNG, GIF, BMP or WebP")
 
 
-def undecodable(read: Any, paths: Sequence[str]) -> dict[int, str]:
+def undecodable(read: Any, paths: Sequence[str], kept: np.ndarray | None = None) -> dict[int, str]:
     """Decodes every file as training will, several at a time, and returns index and reason of those that fail.
 
     Args:
         read: What `picture_reader` returned.
         paths: The files.
+        kept: Where to put the pictures, float32 [number of paths, height, width, channels]; None drops them.
     """
     def probe(index: Any, path: Any) -> tuple[Any, Any]:
         # The mean is returned so that the picture is decoded: what nobody needs, the graph leaves out.
-        return index, tf.reduce_mean(read(path))
+        return index, tf.reduce_mean(read(path)) if kept is None else read(path)
 
     if not paths:
         return {}
     decoded = np.zeros(len(paths), bool)
     stream = tf.data.Dataset.from_tensor_slices((np.arange(len(paths)), list(paths)))
     stream = stream.map(probe, num_parallel_calls=tf.data.AUTOTUNE, deterministic=False).ignore_errors()
-    for index, _ in stream.as_numpy_iterator():
+    for index, picture in stream.as_numpy_iterator():
         decoded[index] = True
+        if kept is not None:
+            kept[index] = picture
     return {int(index): _why(read, paths[int(index)]) for index in np.flatnonzero(~decoded)}
 
 

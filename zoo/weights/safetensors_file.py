@@ -47,7 +47,8 @@ def variable_keys(model: keras.Model) -> dict[str, Any]:
     counted: dict[tuple[str, str], dict[str, int]] = {}
     keys: dict[str, Any] = {}
     for variable in model.variables:
-        base = _renumbered(variable.path, automatic, counted)
+        # A Sequential model puts its own name before those of its layers, but not when it is rebuilt from its config.
+        base = _renumbered(variable.path.removeprefix(f"{model.name}/"), automatic, counted)
         key, again = base, 1
         while key in keys:
             again += 1

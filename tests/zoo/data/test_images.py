@@ -171,3 +171,23 @@ def test_undecodable_finds_exactly_the_broken_files(tmp_path: Path) -> None:
         Path(paths[index]).write_bytes(Path(paths[index]).read_bytes()[:60])
     assert sorted(undecodable(picture_reader(ImageTransform(TINY)), paths)) == [3, 17]
     assert undecodable(picture_reader(ImageTransform(TINY)), []) == {}
+
+
+def test_pictures_too_many_to_keep_are_read_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder over the memory limit streams from its files and gives the same batches as one that is kept."""
+    folder = tmp_path / "pictures"
+    for index in range(24):
+        (folder / str(index % 2)).mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(index).integers(0, 256, (9, 7, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / str(index % 2) / f"{index}.png")
+    kept = load_images(folder, TINY)
+    monkeypatch.setattr("zoo.data.images.KEPT_BYTES", 0)
+    streamed = load_images(folder, TINY)
+    assert kept.fingerprint == streamed.fingerprint
+    for (a, b), (c, d) in zip(kept.train.batches(5, shuffle_seed=3), streamed.train.batches(5, shuffle_seed=3),
+                              strict=True):
+        np.testing.assert_array_equal(a, c)
+        np.testing.assert_array_equal(b, d)
+    (folder / "0" / "0.png").unlink()
+    (folder / "1" / "1.png").unlink()
+    assert len(list(kept.train.batches(100))) == 1  # nothing is read any more
