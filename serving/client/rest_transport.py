@@ -66,14 +66,20 @@ class RestTransport:
     ) -> list[Classification]:
         """The classes of each example."""
         answer = self._post(target, "classify", examples_body(examples, signature_name), timeout_seconds)
-        return [[(label, _float32(score)) for label, score in row] for row in answer_value(answer, "results")]
+        try:
+            return [[(str(label), _float32(score)) for label, score in row] for row in answer_value(answer, "results")]
+        except (TypeError, ValueError) as error:
+            raise _unreadable("results", answer) from error
 
     def regress(
         self, target: Target, signature_name: str, examples: Sequence[ExampleValues], timeout_seconds: float
     ) -> list[float]:
         """The value of each example."""
         answer = self._post(target, "regress", examples_body(examples, signature_name), timeout_seconds)
-        return [_float32(value) for value in answer_value(answer, "results")]
+        try:
+            return [_float32(value) for value in answer_value(answer, "results")]
+        except (TypeError, ValueError) as error:
+            raise _unreadable("results", answer) from error
 
     def status(self, target: Target, timeout_seconds: float) -> list[VersionStatus]:
         """The state of every version."""
@@ -99,8 +105,7 @@ class RestTransport:
             _parse(metadata[METADATA_FIELD], message)
             return ModelMetadata(spec["name"], int(spec["version"]), signatures_from_map(message))
         except (KeyError, TypeError, ValueError) as error:
-            shown = answer[:_SHOWN_CHARACTERS]
-            raise InternalServerError(f"The server's metadata cannot be read: {shown!r}") from error
+            raise _unreadable("metadata", answer) from error
 
     def close(self) -> None:
         """Give the connections back."""
@@ -139,6 +144,10 @@ def _words_of(response: httpx.Response) -> str:
     except (ValueError, KeyError, TypeError):  # a proxy in between, or a server of another kind
         words = response.text[:_SHOWN_CHARACTERS]
     return str(words) or f"HTTP status {response.status_code}"
+
+
+def _unreadable(what: str, answer: bytes) -> InternalServerError:
+    return InternalServerError(f"The server's {what} cannot be read: {answer[:_SHOWN_CHARACTERS]!r}")
 
 
 def _check_filter(signature: Signature, output_filter: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""Our client against a server made with TensorFlow Serving's own generated code.
+"""The gRPC transport against a server made with TensorFlow Serving's own generated code.
 
 No TensorFlow Serving binary runs in this test: a gRPC server on the official `tensorflow-serving-api` servicers stands
 in for it. It reads and writes the original's messages, so what passes here is compatible on the wire; how the real
