@@ -90,7 +90,7 @@ class Manifest:
     def to_json(self) -> str:
         """The manifest as text, the same for the same content."""
         data = {"format": FORMAT, **dataclasses.asdict(self)}
-        return json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+        return json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Manifest:

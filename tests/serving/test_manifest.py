@@ -27,7 +27,8 @@ def manifest() -> Manifest:
     return Manifest(
         name="m", task="regression", labels=("é", "b"), threshold=None, top_k=None,
         signatures={"serving_default": signature}, left_out={"regress": "too wide"}, batch_sizes=(1, 2),
-        target_serving="2.20", tolerance={"absolute": 1e-5, "relative": 1e-3}, golden=({"signature": "serving_default"},),
+        target_serving="2.20", tolerance={"absolute": 1e-5, "relative": 1e-3},
+        golden=({"signature": "serving_default"},),
         record={"name": "m"}, versions={"tensorflow": "2.21.0"},
     )
 
@@ -87,7 +88,8 @@ def test_missing_manifest_says_what_was_expected(tmp_path: Path) -> None:
         read_manifest(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1}', '{"format": 1, "signatures": {}, "files": {}}', "\x00"])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1}', '{"format": 1, "signatures": {}, "files": {}}',
+                                  "\x00"])
 def test_broken_manifest_is_refused(tmp_path: Path, text: str) -> None:
     """Text that is no manifest gives one clear error and no traceback of Python's."""
     (tmp_path / MANIFEST_FILE).write_text(text)

@@ -45,7 +45,8 @@ def test_the_version_is_complete_and_validated(result: ExportResult) -> None:
     """The folder has every file of the contract, and the clean process found nothing wrong."""
     files = {path.relative_to(result.path).as_posix() for path in result.path.rglob("*") if path.is_file()}
     assert files == {"saved_model.pb", "variables/variables.index", "variables/variables.data-00000-of-00001",
-                     "assets.extra/tf_serving_warmup_requests", "batching_params.pbtxt", "manifest.json", "MODEL_CARD.md"}
+                     "assets.extra/tf_serving_warmup_requests", "batching_params.pbtxt", "manifest.json",
+                     "MODEL_CARD.md"}
     assert (result.name, result.version, result.path.name) == ("pictures", 1, "1")
     assert result.validation is not None
     assert result.validation.ok
@@ -196,7 +197,8 @@ def test_an_unserved_operation_is_not_published(tmp_path: Path) -> None:
 
 def test_samples_of_the_user_are_the_golden_vectors(tmp_path: Path) -> None:
     """Rows that the user gives are what is replayed."""
-    rows = [{"sepal length (cm)": 5.1, "Farbe/é": "green", "age": 3}, {"sepal length (cm)": 4.0, "Farbe/é": "?", "age": 9}]
+    rows = [{"sepal length (cm)": 5.1, "Farbe/é": "green", "age": 3},
+            {"sepal length (cm)": 4.0, "Farbe/é": "?", "age": 9}]
     path = export_model(table_regressor(), tmp_path, samples=rows, validate=False).path
     golden = {vector["signature"]: vector for vector in read_manifest(path).golden}
     assert golden["serve_columns"]["inputs"]["age"]["shape"] == [2]

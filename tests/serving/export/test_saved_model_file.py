@@ -76,7 +76,7 @@ def test_two_loaded_models_keep_their_tables_apart(tmp_path: Path) -> None:
     for path, eager in zip(paths, loaded, strict=True):
         with LoadedVersion(path) as session:
             served = session.run("serve_text", {"text": strings([sentence.encode()])})
-        np.testing.assert_allclose(eager.signatures["serve_text"](text=tf.constant([sentence]))["scores"], served["scores"],
-                                   rtol=1e-5)
+        scores = eager.signatures["serve_text"](text=tf.constant([sentence]))["scores"]
+        np.testing.assert_allclose(scores, served["scores"], rtol=1e-5)
     scores = [eager.signatures["serve_text"](text=tf.constant([sentence]))["scores"].numpy() for eager in loaded]
     assert np.abs(scores[0] - scores[1]).max() > 1e-4

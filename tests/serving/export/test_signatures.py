@@ -35,8 +35,8 @@ STRINGS, FLOATS = TensorContract(dtype="string", shape=(None,)), TensorContract(
 
 
 def ranked(k: int) -> dict[str, TensorContract]:
-    return {"labels": TensorContract(dtype="string", shape=(None, k)), "scores": TensorContract(dtype="float32", shape=(None, k)),
-            "indices": TensorContract(dtype="int32", shape=(None, k))}
+    kinds = {"labels": "string", "scores": "float32", "indices": "int32"}
+    return {name: TensorContract(dtype=dtype, shape=(None, k)) for name, dtype in kinds.items()}
 
 
 def examples(**columns: list[Any]) -> np.ndarray:
@@ -73,7 +73,8 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, Loade
         yield model, version, path
 
 
-def encoded(mode: str, form: str, size: tuple[int, int] = (23, 17), orientation: int | None = None, **options: Any) -> bytes:
+def encoded(mode: str, form: str, size: tuple[int, int] = (23, 17), orientation: int | None = None,
+            **options: Any) -> bytes:
     """A picture file with a different value in every pixel."""
     generator = np.random.default_rng(size[0])
     bands = len(Image.new(mode, (1, 1)).getbands())
@@ -182,7 +183,8 @@ def test_texts_are_alike_in_training_and_serving(texts: tuple[Any, LoadedVersion
     np.testing.assert_array_equal(answer["indices"][:, 0], (positive[:, 0] >= 0.3).astype(int))
     by_class = np.take_along_axis(answer["scores"], np.argsort(answer["indices"], axis=1), axis=1)
     np.testing.assert_allclose(by_class[:, 1:], positive, atol=1e-6)
-    assert answer["labels"].tolist() == [[(b"negative", b"positive")[index] for index in row] for row in answer["indices"]]
+    names = np.array([b"negative", b"positive"], object)
+    assert answer["labels"].tolist() == names[answer["indices"]].tolist()
     by_example = version.run("classify", {"inputs": examples(text=raw.tolist())})
     np.testing.assert_array_equal(by_example["classes"], answer["labels"])
     np.testing.assert_array_equal(by_example["scores"], answer["scores"])
@@ -209,7 +211,7 @@ def test_awkward_column_names_reach_both_loaders(table: tuple[Any, LoadedVersion
     loaded = tf.saved_model.load(str(path))
     columns = {name: tf.constant(values) for name, values in ROWS.items()}
     eager = loaded.signatures["serve_columns"](**columns)["values"]
-    served = version.run("serve_columns", {name: strings(v) if name == "Farbe/é" else np.float32(v) for name, v in ROWS.items()})
+    served = version.run("serve_columns", {name: column.numpy() for name, column in columns.items()})
     np.testing.assert_allclose(eager, served["values"], rtol=1e-6)
     assert set(read_manifest(path).signatures["serve_columns"].inputs) == set(ROWS)
 
@@ -225,7 +227,8 @@ def test_tensor_models_are_classified_by_their_input_name() -> None:
     """Without preprocessing a tf.Example holds the input as a float list, and classes are called by number."""
     model = tensor_classifier()
     record = record_of(model)
-    signatures, _ = make_signatures(Answers.of(trace_forward(model, record), record, 2), transform_for(record.preprocessing))
+    answers = Answers.of(trace_forward(model, record), record, 2)
+    signatures, _ = make_signatures(answers, transform_for(record.preprocessing))
     assert set(signatures) == {"serving_default", "classify"}
     rows = [[1.0, 2.0, 3.0], [0.0, -1.0, 0.5]]
     answer = signatures["classify"].function(tf.constant(examples(features=rows)))
