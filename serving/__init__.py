@@ -1,1 +1,6 @@
-"""From a trained model to an answered request: export, protocol, server, client. Importing this loads nothing."""
+"""From a trained model to an answered request: `serving.export`, `serving.server`, `serving.client`, `serving.errors`.
+
+This package itself offers nothing, so that importing a part of it loads that part alone: a client needs no TensorFlow.
+"""
+
+__all__: list[str] = []
