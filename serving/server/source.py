@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -14,7 +13,6 @@ FoundModels = dict[str, dict[int, Path]]
 
 _GRAPH_FILES: Final = ("saved_model.pb", "saved_model.pbtxt")
 _LARGEST_VERSION: Final = 2**63 - 1
-_log = logging.getLogger(__name__)
 
 
 class FolderSource:

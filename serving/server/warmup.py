@@ -43,7 +43,7 @@ def warm_up(servable: Servable, folder: Path) -> int:
             raise ModelLoadError(f"{path} has more than {MAX_RECORDS} records. Leave out some.")
         try:
             _replay(servable, PredictionLog.FromString(content))
-        except (WireError, DecodeError, UnsupportedRecord) as error:
+        except (WireError, DecodeError, _UnsupportedRecord) as error:
             raise ModelLoadError(
                 f"Warm-up record {count} of {path} fails, so version {servable.version} of model {servable.name!r} is "
                 f"not served: {error}"
@@ -52,7 +52,7 @@ def warm_up(servable: Servable, folder: Path) -> int:
     return count
 
 
-class UnsupportedRecord(Exception):
+class _UnsupportedRecord(Exception):
     """A record that is no predict, classify or regress request."""
 
 
@@ -76,4 +76,4 @@ def _replay(servable: Servable, record: PredictionLog) -> None:
         spec, content = record.regress_log.request.model_spec, record.regress_log.request.input
         regress(servable, spec.signature_name, examples_of_input(content))
     else:
-        raise UnsupportedRecord("it is neither a predict, a classify nor a regress request")
+        raise _UnsupportedRecord("it is neither a predict, a classify nor a regress request")
