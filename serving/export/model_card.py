@@ -71,7 +71,7 @@ def _calls(manifest: Manifest) -> Iterator[str]:
     yield "from serving.client import PredictClient"
     yield ""
     yield 'with PredictClient("grpc://127.0.0.1:8500") as client:'
-    yield f'    answer = client.predict("{manifest.name}", {_python_inputs(signature)}, signature="{name}")'
+    yield f'    answer = client.predict("{manifest.name}", {_python_inputs(signature)}, signature_name="{name}")'
     yield "```"
 
 

@@ -1,4 +1,4 @@
-"""The signatures of an export, with pinned names; CONTRIBUTING and the model card show the same table.
+"""The signatures of an export, with pinned names; the model card lists those that a model has.
 
     serving_default   {model input: tensors}      -> probabilities | values | features
     serve_bytes       {image_bytes: string [N]}   -> labels, scores, indices | values | features

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import sys
 import time
 from pathlib import Path
 
+import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from serving.errors import ServingError
@@ -87,13 +88,22 @@ class Validator:
         """TensorFlow Serving has TensorFlow Text built in; a Python process must load it."""
         if not any(known[name].from_text for name in _op_names(graph) if name in known):
             return
-        try:
-            importlib.import_module("tensorflow_text")
-            self._note("text", "operations of TensorFlow Text", [])
-        except ImportError:
+        spec = importlib.util.find_spec("tensorflow_text")
+        if spec is None or spec.origin is None:
             self._note("text", "operations of TensorFlow Text", [Finding(
                 "text", "The model uses operations of TensorFlow Text, which is not installed here. Install it with: "
                 "pip install 'servable-zoo[hub]'")])
+            return
+        # The libraries and not the Python package, which wants Keras.
+        libraries = sorted((Path(spec.origin).parent / "python" / "ops").glob("*.so"))
+        findings = []
+        for library in libraries:
+            try:
+                tf.load_op_library(str(library))
+            except tf.errors.OpError as error:
+                findings.append(Finding("text", f"TensorFlow Text's {library.name} does not fit this TensorFlow "
+                                        f"({one_line(error)}). Install releases that belong together."))
+        self._note("text", f"{len(libraries)} libraries of TensorFlow Text", findings)
 
     def _note(self, name: str, detail: str, findings: list[Finding]) -> None:
         self.checks.append(Check(name, detail))

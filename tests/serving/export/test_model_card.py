@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
 import re
 from pathlib import Path
 
 import pytest
 
+from serving.client import PredictClient
 from serving.export import export_model
 from serving.export.model_card import model_card
 from serving.manifest import Manifest, read_manifest
@@ -44,6 +47,16 @@ def test_the_example_request_is_json_for_its_signature(manifests: dict[str, Mani
     for manifest in manifests.values():
         body = json.loads(re.search(r"curl -d '(.*)'", model_card(manifest)).group(1))  # type: ignore[union-attr]
         assert set(body["instances"][0]) == set(manifest.signatures[body["signature_name"]].inputs)
+
+
+def test_the_python_example_compiles_and_calls_the_client(manifests: dict[str, Manifest]) -> None:
+    """The example's keywords are those of the client."""
+    for manifest in manifests.values():
+        code = re.search(r"```python\n(.*?)```", model_card(manifest), re.DOTALL).group(1)  # type: ignore[union-attr]
+        call, = (node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)
+                 and ast.unparse(node.func) == "client.predict")
+        parameters = inspect.signature(PredictClient.predict).parameters
+        assert {keyword.arg for keyword in call.keywords} <= set(parameters)
 
 
 def test_limits_are_those_of_the_kind(manifests: dict[str, Manifest]) -> None:

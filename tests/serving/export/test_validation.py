@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+import keras
 import pytest
+import tensorflow as tf
+import tensorflow_text
 
 from serving.errors import ValidationError
+from serving.export import export_model
 from serving.export.validation import Check, Finding, ValidationReport, validate
+from tests.serving.export.small_models import with_record
+from zoo.spec import TensorPreprocessing
 
 GOOD = ValidationReport("/m/1", "2.20", (Check("files", "3 files"),), (), 1.5)
 BAD = ValidationReport("/m/1", "2.20", (), (Finding("xla", "compiled"), Finding("files", "gone")), 0.1)
@@ -47,3 +54,20 @@ def test_a_process_without_a_report_is_a_finding(tmp_path: Path) -> None:
     report = validate(tmp_path, target_serving="--help")
     assert [finding.check for finding in report.findings] == ["process"]
     assert "ended with code 2 and no report" in report.findings[0].message
+
+
+class Normalised(keras.layers.Layer):
+    """Numbers as text and back, by way of an operation of TensorFlow Text."""
+
+    def call(self, inputs: Any) -> Any:
+        return tf.strings.to_number(tensorflow_text.normalize_utf8(tf.strings.as_string(inputs)))
+
+
+def test_operations_of_tensorflow_text_are_loaded_without_keras(tmp_path: Path) -> None:
+    """The clean process brings TensorFlow Text in for a model that needs it, as TensorFlow Serving has it built in."""
+    features = keras.Input((2,), name="features")
+    model = with_record(keras.Model(features, Normalised(name="predictions")(features), name="text_ops"), "regression",
+                        TensorPreprocessing())
+    report = validate(export_model(model, tmp_path, validate=False).path)
+    assert report.ok, report.findings
+    assert "text" in [check.name for check in report.checks]
