@@ -110,7 +110,7 @@ def test_pictures_are_alike_in_training_and_serving(pictures: tuple[Any, LoadedV
     transform = transform_for(record_of(model).preprocessing)
     dataset = tf.data.Dataset.from_tensors(picture).map(transform.from_bytes).batch(1)
     pixels = next(dataset.as_numpy_iterator())
-    keras_answer = model.predict(dataset, verbose=0)
+    keras_answer = model(pixels, training=False)
     default = version.run("serving_default", {"image": pixels})["probabilities"]
     by_bytes = version.run("serve_bytes", {"image_bytes": strings([picture])})
     by_example = version.run("classify", {"inputs": examples(**{"image/encoded": [picture]})})
