@@ -59,10 +59,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as root:
         folders: dict[str, list[Path]] = {"zoo": [], "keras": []}
         for turn in range(2):
-            for way in folders:
+            for way, written in folders.items():
                 folder = Path(root) / f"{way}-{turn}"
                 run(WRITE, way, options.model, str(folder))
-                folders[way].append(folder / "m" / "1")
+                written.append(folder / "m" / "1")
         loads: dict[str, list[dict[str, float]]] = {"zoo": [], "keras": []}
         for _ in range(options.repeats):
             for way, versions in folders.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from zoo.errors import ArgumentError
 from zoo.spec import ModelSpec, Tunable
 
 
@@ -40,7 +41,7 @@ def _choose(hp: HyperParameters, name: str, tunable: Tunable) -> Any:
         return hp.Choice(name, list(tunable.choices))
     low, high = tunable.low, tunable.high
     if low is None or high is None:
-        raise ValueError(f"The tunable argument {name!r} needs `choices`, or both `low` and `high`. Received: {tunable}")
+        raise ArgumentError(f"The tunable argument {name!r} needs `choices`, or `low` and `high`. Received: {tunable}")
     sampling = "log" if tunable.log else "linear"
     if isinstance(low, int) and isinstance(high, int):
         return hp.Int(name, low, high, step=int(tunable.step) if tunable.step else None, sampling=sampling)

@@ -24,7 +24,7 @@ from zoo.spec import ModelSpec, TextPreprocessing
 
 LABELS = ("cat", "dog", "owl")
 SMALLEST = 32
-# These shrink pictures more: below this size a DenseNet's last statistics are over single pixels, and its step explodes.
+# These shrink pictures more; below this size a DenseNet's last statistics are of single pixels, and a step explodes.
 LARGER = {"inception_v3": 80, "xception": 80, "densenet121": 64, "densenet169": 64, "densenet201": 64}
 OWN_SIZE = {"mnist_cnn": 28, "cifar_cnn": 32, "imagenet_cnn": 64}
 FAST = {

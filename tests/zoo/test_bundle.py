@@ -62,7 +62,7 @@ def test_an_adopted_model_brings_its_architecture(tmp_path: Path) -> None:
 def test_labels_must_fit_an_adopted_model() -> None:
     """The class axis and the labels have the same length."""
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
-    with pytest.raises(zoo.ArgumentError, match="2 classes .* and 3 labels"):
+    with pytest.raises(zoo.ArgumentError, match=r"2 classes .* and 3 labels"):
         zoo.adopt(model, name="mine", input_kind="tabular", task="classification",
                   preprocessing=TensorPreprocessing(), labels=LABELS)
 
@@ -96,7 +96,7 @@ def test_damage_is_told(model: keras.Model, tmp_path: Path) -> None:
     with pytest.raises(zoo.BundleError, match="is damaged: its sha256 is"):
         zoo.load(tmp_path)
     weights.unlink()
-    with pytest.raises(zoo.BundleError, match="is missing. Copy the whole folder again"):
+    with pytest.raises(zoo.BundleError, match=r"is missing\. Copy the whole folder again"):
         zoo.load(tmp_path)
     index = json.loads((tmp_path / INDEX_NAME).read_text())
     (tmp_path / INDEX_NAME).write_text(json.dumps(index | {"format": 99}))
