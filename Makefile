@@ -27,10 +27,10 @@ demo: $(VENV)/core.installed
 	$(BIN)/zoo demo
 
 test: $(VENV)/dev.installed
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 test-all: $(VENV)/dev.installed
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "slow or not slow"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "slow or not slow"
 
 check: $(VENV)/dev.installed
 	$(BIN)/ruff check .

@@ -36,8 +36,10 @@ def read_number(digits: Any, little_endian: Any) -> Any:
     Returns:
         int64 [...].
     """
-    weights = tf.constant([256**power for power in range(digits.shape[-1])], tf.int64)
-    return tf.reduce_sum(digits * tf.where(little_endian, weights, weights[::-1]), axis=-1)
+    powers = [256**power for power in range(digits.shape[-1])]
+    # Both orders as constants: Grappler 2.21 gives up optimising a whole graph that reverses a vector by a slice.
+    rising, falling = tf.constant(powers, tf.int64), tf.constant(powers[::-1], tf.int64)
+    return tf.reduce_sum(digits * tf.where(little_endian, rising, falling), axis=-1)
 
 
 def spells(digits: Any, text: bytes) -> Any:

@@ -106,7 +106,8 @@ def _bmp_with_palette(encoded: Any, position: Any, colours: Any) -> Any:
     entries = tf.reshape(read_bytes(encoded, position, 4 * _BMP_PALETTE_SIZE), [_BMP_PALETTE_SIZE, 4])
     used = tf.where(tf.equal(colours, 0), tf.constant(_BMP_PALETTE_SIZE, tf.int64), colours)
     is_used = tf.range(_BMP_PALETTE_SIZE, dtype=tf.int64)[:, tf.newaxis] < used
-    palette = tf.cast(tf.where(is_used, entries[:, 2::-1], 0), tf.uint8)  # stored as blue, green, red, unused
+    colours_of_entries = tf.gather(entries, [2, 1, 0], axis=1)  # stored as blue, green, red, unused
+    palette = tf.cast(tf.where(is_used, colours_of_entries, 0), tf.uint8)
     return tf.gather(palette, tf.cast(tf.io.decode_bmp(encoded)[:, :, 0], tf.int32))
 
 

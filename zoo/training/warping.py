@@ -22,8 +22,7 @@ def warp(images: Any, matrices: Any, shifts: Any | None = None) -> Any:
         Pictures of the same shape and dtype.
     """
     matrices = tf.broadcast_to(matrices, [tf.shape(images)[0], 2, 2])
-    size = tf.cast(tf.shape(images)[1:3], tf.float32)
-    centre = (size[::-1] - 1.0) / 2.0
+    centre = (tf.cast(tf.gather(tf.shape(images), [2, 1]), tf.float32) - 1.0) / 2.0  # x before y
     offset = centre - tf.linalg.matvec(matrices, centre)
     if shifts is not None:
         offset += shifts
