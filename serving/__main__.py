@@ -12,10 +12,14 @@ from zoo import console
 
 def main() -> None:
     """Runs the serving commands and exits with their code."""
+    sys.exit(console.run(_application))
+
+
+def _application() -> typer.Typer:
     app = typer.Typer(name="serving", help="Export, validate, serve and ask models.", no_args_is_help=True,
-                      pretty_exceptions_enable=False)
+                      pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]})
     register(app)
-    sys.exit(console.run(app))
+    return app
 
 
 if __name__ == "__main__":

@@ -5,15 +5,24 @@ Heavy imports stand inside the commands that need them, so that `zoo --help` is 
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Annotated
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from serving import cli_predict
 
+if TYPE_CHECKING:
+    from serving.server.events import Reporter, ServerEvent
+
 DEFAULT_ROOT = Path("models")
 DEFAULT_TARGET = "2.20"
+EXPORT_OPTIONS = MappingProxyType({"batch_sizes": "--batch-size", "samples": "--sample", "name": "--name",
+                                   "version": "--version", "top_k": "--top-k"})
+SERVE_OPTIONS = MappingProxyType({name: f"--{name.replace('_', '-')}" for name in (
+    "host", "grpc_port", "rest_port", "model_name", "poll_interval_seconds", "drain_seconds")})
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
@@ -47,21 +56,22 @@ def export_command(
 ) -> None:
     """Write a trained model as a version that TensorFlow Serving loads."""
     from zoo.bundle_index import require_bundle
-    from zoo.console import load_tensorflow, print_json
+    from zoo.console import load_tensorflow, naming_options, only_json
 
     require_bundle(run)
     load_tensorflow()
     from serving.export.export import export_model
     from zoo.bundle import load
 
-    result = export_model(load(run), root, name=name, version=version, top_k=top_k,
-                          batch_sizes=tuple(batch_size) if batch_size else (1, 2, 4, 8),
-                          target_serving=target_serving, validate=check,
-                          samples=[str(path) for path in sample] if sample else None)
+    with naming_options(EXPORT_OPTIONS), only_json(as_json) as write_json:
+        result = export_model(load(run), root, name=name, version=version, top_k=top_k,
+                              batch_sizes=tuple(batch_size) if batch_size else (1, 2, 4, 8),
+                              target_serving=target_serving, validate=check,
+                              samples=[str(path) for path in sample] if sample else None)
     signatures = {key: {"inputs": sorted(value.inputs), "outputs": sorted(value.outputs)}
                   for key, value in result.manifest.signatures.items()}
     if as_json:
-        print_json({"name": result.name, "version": result.version, "path": str(result.path),
+        write_json({"name": result.name, "version": result.version, "path": str(result.path),
                     "signatures": signatures, "left_out": dict(result.manifest.left_out),
                     "validated": result.validation is not None})
         return
@@ -112,10 +122,28 @@ def serve_command(
     from serving.server.events import report_as_json, report_as_text
     from serving.server.launch import serve
     from serving.server.settings import ServerSettings
+    from zoo.console import naming_options
 
-    settings = ServerSettings(root=root, host=host, grpc_port=grpc_port, rest_port=rest_port, model_name=model_name,
-                              poll_interval_seconds=poll_interval_seconds, drain_seconds=drain_seconds)
-    raise typer.Exit(serve(settings, report_as_json if as_json else report_as_text))
+    with naming_options(SERVE_OPTIONS):
+        settings = ServerSettings(root=root, host=host, grpc_port=grpc_port, rest_port=rest_port, model_name=model_name,
+                                  poll_interval_seconds=poll_interval_seconds, drain_seconds=drain_seconds)
+    raise typer.Exit(serve(settings, _quiet_until_ready(report_as_json if as_json else report_as_text)))
+
+
+def _quiet_until_ready(report: Reporter) -> Reporter:
+    """Drops what native code says of itself at the start; what it says later may matter to who runs the server."""
+    from serving.server.events import EventKind
+    from zoo.console import drop_foreign_chatter
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors are shown
+    show_again = drop_foreign_chatter()
+
+    def tell(event: ServerEvent) -> None:
+        if event.kind is not EventKind.LISTENING:
+            show_again()
+        report(event)
+
+    return tell
 
 
 def demo_command(

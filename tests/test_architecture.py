@@ -38,10 +38,12 @@ ALLOWED: dict[str, set[str]] = {
     "zoo.data": GROUND | {"zoo.preprocessing"},
     "zoo.training": GROUND | {"zoo.layers", "zoo.preprocessing"},
     "zoo.evaluation": GROUND | {"zoo.preprocessing"},
+    "zoo.run_folder": GROUND | {"zoo.bundle_index", "zoo.training"},
     "zoo.runs": GROUND | MATERIALS | {"zoo.building", "zoo.bundle", "zoo.bundle_index", "zoo.data", "zoo.training",
-                                      "zoo.evaluation"},
+                                      "zoo.evaluation", "zoo.run_folder"},
     "zoo": GROUND | {"zoo.registry"},
     "zoo.console": {"zoo.errors"},
+    "zoo.cli_options": GROUND,
     "zoo.cli": {"zoo"},
     "zoo.cli_training": {"zoo"},
     "zoo.__main__": {"zoo.cli", "zoo.console"},
@@ -69,8 +71,8 @@ ON_TOP = ("zoo.cli", "zoo.cli_training", "serving.cli", "serving.cli_predict", "
 
 # Importing these must load none of the heavy packages.
 LIGHT = ("zoo.errors", "zoo.spec", "zoo.catalog", "zoo.registry", "zoo.bundle_index", "zoo", "zoo.console", "zoo.cli",
-         "zoo.cli_training", "serving", "serving.errors", "serving.manifest", "serving.repository", "serving.protocol",
-         "serving.client", "serving.cli", "serving.cli_predict")
+         "zoo.cli_options", "zoo.cli_training", "serving", "serving.errors", "serving.manifest", "serving.repository",
+         "serving.protocol", "serving.client", "serving.cli", "serving.cli_predict")
 HEAVY = {"tensorflow", "keras", "keras_hub", "tensorflow_text", "sklearn", "matplotlib", "scipy"}
 FORBIDDEN_FOREIGN = {"serving.server": {"keras", "keras_hub"}, "serving.client": {"tensorflow", "keras"},
                      "serving.protocol": {"tensorflow", "keras"}}

@@ -10,7 +10,7 @@ from zoo.cli import application
 
 def main() -> None:
     """Runs the command line and exits with its code."""
-    sys.exit(console.run(lambda: application()()))
+    sys.exit(console.run(application))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from zoo.spec import (
     ModelSpec,
     Preprocessing,
     TabularPreprocessing,
+    TensorPreprocessing,
     TextPreprocessing,
     WeightsRef,
     attach_record,
@@ -57,6 +58,9 @@ def build_model(spec: ModelSpec, builder: Callable[..., keras.Model], *, weights
         ArgumentError: Arguments that contradict each other.
         WeightsError: Parameters that cannot be found, verified or fitted.
     """
+    _check_seed(seed)
+    if preprocessing is not None:
+        _check_kind(preprocessing, spec)
     reference = published_weights(spec, weights)
     arguments = {**spec.arguments, **options}
     _choose_class_count(spec, builder, reference, labels, arguments)
@@ -104,6 +108,18 @@ def fresh_names() -> Iterator[None]:
         yield
     finally:
         global_state.set_global_attribute(key, before)
+
+
+def _check_seed(seed: int | None) -> None:
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or seed < 0):
+        raise ArgumentError(f"`seed` must be a whole number of at least 0. Received: {seed!r}")
+
+
+def _check_kind(preprocessing: Preprocessing, spec: ModelSpec) -> None:
+    fitting = {"image": ImagePreprocessing, "text": TextPreprocessing}.get(spec.input_kind, TabularPreprocessing)
+    if not isinstance(preprocessing, fitting | TensorPreprocessing):
+        raise ArgumentError(f"{spec.name} reads {spec.input_kind} data, so its `preprocessing` must be a "
+                            f"{fitting.__name__} or a TensorPreprocessing. Received: {type(preprocessing).__name__}")
 
 
 @contextlib.contextmanager
@@ -158,7 +174,7 @@ def _choose_class_count(spec: ModelSpec, builder: Callable[..., Any], reference:
     if count is None:
         per_model = reference.num_classes if reference is not None else spec.num_classes
         count = len(labels) or per_model
-    if not isinstance(count, int) or count < 1:
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise ArgumentError(f"`num_classes` must be a whole number of at least 1. Received: {count!r}")
     arguments["num_classes"] = count
 

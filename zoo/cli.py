@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from zoo import cli_training
 from zoo.registry import default_registry
 from zoo.spec import ModelSpec
 
@@ -26,8 +27,6 @@ class CommandPluginWarning(UserWarning):
 
 def application() -> typer.Typer:
     """Returns the whole command line: our commands and those of installed packages."""
-    from zoo import cli_training
-
     app = typer.Typer(name="zoo", help="From a Keras model's name to a container that answers requests.",
                       no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="rich",
                       context_settings={"help_option_names": ["-h", "--help"]})
@@ -59,7 +58,8 @@ def _general(version: Annotated[bool, typer.Option("--version", callback=_show_v
 
 
 def list_command(
-    pattern: Annotated[str, typer.Argument(help="Shell-style pattern over the name, such as '*resnet*'.")] = "*",
+    pattern: Annotated[str, typer.Argument(help="Shell-style pattern over the name, such as '*resnet*'.",
+                                            autocompletion=cli_training.complete_model)] = "*",
     exclude: Annotated[list[str] | None, typer.Option(help="Pattern to leave out; may be repeated.")] = None,
     family: Annotated[str | None, typer.Option(help="Architecture family, such as resnet.")] = None,
     input_kind: Annotated[str | None, typer.Option("--input", help="image, text, tabular or sequence.")] = None,
@@ -91,7 +91,7 @@ def search_command(
 
 
 def info_command(
-    name: Annotated[str, typer.Argument(help="The model's name.")],
+    name: Annotated[str, typer.Argument(help="The model's name.", autocompletion=cli_training.complete_model)],
     as_json: JsonOption = False,
 ) -> None:
     """Show everything that is known about one model."""
@@ -102,13 +102,14 @@ def info_command(
 
         print_json(data)
         return
-    from rich.console import Console
     from rich.table import Table
+
+    from zoo.console import output_console
 
     table = Table(title=spec.name, show_header=False, title_justify="left")
     for field, text in _info_rows(spec, data):
         table.add_row(field, text)
-    Console().print(table)
+    output_console().print(table)
 
 
 def _info_rows(spec: ModelSpec, data: dict[str, Any]) -> list[tuple[str, str]]:
@@ -154,11 +155,13 @@ def _print_models(specs: list[ModelSpec], as_json: bool, nothing: str) -> None:
         typer.echo(nothing)
         return
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
-    table = Table("name", "input", "task", "parameters", "top-1", "weights", box=box.SIMPLE)
+    from zoo.console import output_console
+
+    console = output_console()
+    table = Table("name", "input", "task", "params", "top-1", "weights", box=box.SIMPLE_HEAD, pad_edge=False,
+                  padding=(0, 1, 0, 0), show_edge=False)
     table.columns[3].justify = table.columns[4].justify = "right"
     described = console.width >= _WIDTH_FOR_DESCRIPTIONS
     if described:
@@ -166,7 +169,14 @@ def _print_models(specs: list[ModelSpec], as_json: bool, nothing: str) -> None:
     for column in table.columns:
         column.no_wrap = True
     for spec in specs:
-        row = [spec.name, spec.input_kind, spec.task.replace("_", " "), f"{spec.parameters:,}",
+        row = [spec.name, spec.input_kind, spec.task.replace("_", " "), _short_count(spec.parameters),
                f"{spec.top1:.3f}" if spec.top1 is not None else "", ", ".join(ref.tag for ref in spec.weights)]
         table.add_row(*row, *([spec.description] if described else []))
     console.print(table)
+
+
+def _short_count(count: int) -> str:
+    for size, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return str(count)

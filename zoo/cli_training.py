@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from zoo.cli_options import IN_OPTIONS, options_of, require_fitting, size_of, whole_numbers
 from zoo.errors import ArgumentError
+from zoo.registry import default_registry
 
 if TYPE_CHECKING:
-    from zoo.runs import DataSource, RunResult
+    from zoo.runs import DataSource
     from zoo.training import TrainingConfig
 
 SIZE_HELP = "Size of pictures in pixels: one number, or HEIGHTxWIDTH."
-
 
 def register(app: typer.Typer) -> None:
     """Adds the commands of this file.
@@ -28,7 +29,8 @@ def register(app: typer.Typer) -> None:
 
 
 def train_command(
-    model: Annotated[str, typer.Argument(help="The model's name; `zoo list` shows all.")],
+    model: Annotated[str, typer.Argument(help="The model's name; `zoo list` shows all.",
+                                         autocompletion=complete_model)],
     data: Annotated[str, typer.Argument(help="Folder of class folders, CSV/TSV/JSONL file, or keras:NAME, tfds:NAME.")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The run's folder; runs/MODEL if left out.")]
     = None,
@@ -40,8 +42,9 @@ def train_command(
     shape: Annotated[str | None, typer.Option(help="STEPS,FEATURES of a series that a row holds.")] = None,
     text_column: Annotated[str, typer.Option(help="Column of the text, if it cannot be guessed.")] = "",
     label_column: Annotated[str, typer.Option(help="Column of the label, if it cannot be guessed.")] = "",
-    max_length: Annotated[int, typer.Option(min=1, help="Words kept of each text.")] = 128,
-    max_words: Annotated[int, typer.Option(min=1, help="Size of the learnt vocabulary.")] = 20_000,
+    max_length: Annotated[int | None, typer.Option(min=1, help="Words kept of each text; 128 if left out.")] = None,
+    max_words: Annotated[int | None, typer.Option(min=1, help="Size of the learnt vocabulary; 20,000 if left out.")]
+    = None,
     validation_fraction: Annotated[float, typer.Option(help="Fraction held out to choose by.")] = 0.15,
     test_fraction: Annotated[float, typer.Option(help="Fraction held out to judge by.")] = 0.15,
     keep_duplicates: Annotated[bool | None, typer.Option(help="Use examples of equal content.")] = None,
@@ -63,40 +66,45 @@ def train_command(
     precision: Annotated[str | None, typer.Option(help="float32, mixed_bfloat16 or mixed_float16.")] = None,
     patience: Annotated[int | None, typer.Option(help="Stop after so many epochs without improvement.")] = None,
     monitor: Annotated[str | None, typer.Option(help="Measure that decides which epoch is best.")] = None,
+    restore_best: Annotated[bool | None, typer.Option(help="End with the parameters of the best epoch, or of the "
+                                                           "last.")] = None,
     class_weights: Annotated[bool | None, typer.Option(help="Let rare classes count for more.")] = None,
     tensorboard: Annotated[bool | None, typer.Option(help="Write TensorBoard event files.")] = None,
     config: Annotated[Path | None, typer.Option(help="JSON file with any field of TrainingConfig; options given here "
                                                      "win over it.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Decides parameters, order, split and augmentation.")] = 0,
+    seed: Annotated[int | None, typer.Option(min=0, help="Decides parameters, order, split and augmentation; 0 if left "
+                                                         "out.")] = None,
     restart: Annotated[bool, typer.Option("--restart", help="Remove an earlier run in the folder first.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """Train a model on your data; the same command goes on where a run was interrupted."""
-    from zoo.registry import default_registry
-
     spec, _ = default_registry().resolve(model)
+    reading = {"target": tuple(target or ()), "columns": tuple(column or ()), "text_column": text_column,
+               "label_column": label_column, "max_length": max_length, "max_words": max_words,
+               "shape": tuple(whole_numbers("--shape", shape, ",")) if shape is not None else ()}
+    require_fitting(spec, data, {**reading, "input_shape": size})
     changes = {"epochs": epochs, "batch_size": batch_size, "optimizer": optimizer, "learning_rate": learning_rate,
                "schedule": schedule, "warmup_epochs": warmup_epochs, "weight_decay": weight_decay, "l1": l1, "l2": l2,
                "label_smoothing": label_smoothing, "clip_norm": clip_norm, "frozen_epochs": frozen_epochs,
                "augmentation": tuple(augment) if augment else None, "mixed_precision": precision,
-               "early_stopping_patience": patience, "monitor": monitor, "class_weights": class_weights,
-               "tensorboard": tensorboard, "seed": seed}
-    settings = _configuration(spec, config, {name: value for name, value in changes.items() if value is not None})
-    build: dict[str, Any] = dict(_options(option or []))
+               "early_stopping_patience": patience, "monitor": monitor, "restore_best": restore_best,
+               "class_weights": class_weights, "tensorboard": tensorboard, "seed": seed}
+    build: dict[str, Any] = options_of(option or [])
     if weights is not None:
         build["weights"] = weights
     if size is not None:
-        build["input_shape"] = (*_size(size), getattr(spec.preprocessing, "channels", 3))
-    steps = tuple(_whole_numbers("--shape", shape, ",")) if shape else ()
-    folder = output or Path("runs") / spec.name
-    _load_tensorflow()
-    from zoo.runs import DataSource, train
+        build["input_shape"] = (*size_of(size), getattr(spec.preprocessing, "channels", 3))
+    from zoo.console import load_tensorflow, naming_options
 
-    source = DataSource(path=data, target=tuple(target or ()), columns=tuple(column or ()), shape=steps,
-                        text_column=text_column, label_column=label_column, max_length=max_length,
-                        max_words=max_words, validation_fraction=validation_fraction, test_fraction=test_fraction,
-                        seed=seed, keep_duplicates=keep_duplicates)
-    _train(train, spec.name if "." not in model else model, source, folder, settings, build, restart, as_json)
+    with naming_options(IN_OPTIONS):
+        settings = _configuration(spec, config, {name: value for name, value in changes.items() if value is not None})
+        load_tensorflow()
+        from zoo.runs import DataSource
+
+        source = DataSource(path=data, validation_fraction=validation_fraction, test_fraction=test_fraction,
+                            seed=settings.seed, keep_duplicates=keep_duplicates,
+                            **{name: value for name, value in reading.items() if value})  # type: ignore[arg-type]
+        _train(model, source, output or Path("runs") / spec.name, settings, build, restart, as_json)
 
 
 def evaluate_command(
@@ -116,38 +124,50 @@ def evaluate_command(
 ) -> None:
     """Judge a trained model on held-out data and write a report with pictures."""
     from zoo.bundle_index import require_bundle
+    from zoo.console import counted_progress, load_tensorflow, naming_options, only_json
 
     require_bundle(run)
-    _load_tensorflow()
-    from zoo.console import counted_progress, print_json
+    if data is None and (target or text_column or label_column):
+        raise ArgumentError("`--target`, `--text-column` and `--label-column` say how to read other examples, which "
+                            "`--data` names.")
+    load_tensorflow()
     from zoo.runs import REPORT, DataSource, evaluate_run
 
     source = DataSource(path=data, target=tuple(target or ()), text_column=text_column,
                         label_column=label_column) if data is not None else None
-    with counted_progress("evaluating", quiet=as_json) as progress:
+    with (naming_options(IN_OPTIONS), only_json(as_json) as write_json,
+          counted_progress("evaluating", quiet=as_json) as progress):
         result = evaluate_run(run, source, report_folder=report, threshold=threshold,
                               threshold_rule=choose_threshold, bootstrap_samples=bootstrap_samples,
                               batch_size=batch_size, progress=progress)
     if as_json:
-        print_json(result.to_dict())
+        write_json(result.to_dict())
         return
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
-    table = Table("measure", "value", "95% interval", title=f"{run} on {result.examples} examples", box=box.SIMPLE,
-                  title_justify="left")
+    from zoo.console import output_console
+
+    table = Table("measure", "value", "95% interval", box=box.SIMPLE)
     for name, metric in result.metrics.items():
         value = "undefined" if metric.value is None else f"{metric.value:.4f}"
         interval = "" if metric.low is None or metric.high is None else f"{metric.low:.4f} to {metric.high:.4f}"
         table.add_row(name.replace("_", " "), value, interval)
-    console = Console()
-    console.print(table)
-    console.print(result.summary, soft_wrap=True)
-    console.print(f"Report: {(report or run / REPORT) / 'report.md'}", soft_wrap=True)
+    typer.echo(f"{run} on {result.examples} examples")
+    output_console().print(table)
+    typer.echo(f"{result.summary}\nReport: {(report or run / REPORT) / 'report.md'}")
 
 
-# === Reading options ===
+def complete_model(incomplete: str) -> list[str]:
+    """Returns the models whose names begin so, for shell completion.
+
+    Args:
+        incomplete: What was typed of the name.
+
+    Returns:
+        Names.
+    """
+    return [name for name in default_registry().names() if name.startswith(incomplete)]
 
 
 def _configuration(spec: Any, path: Path | None, changes: dict[str, Any]) -> TrainingConfig:
@@ -166,56 +186,16 @@ def _configuration(spec: Any, path: Path | None, changes: dict[str, Any]) -> Tra
     return TrainingConfig.for_spec(spec.training, **(values | changes))
 
 
-def _options(texts: list[str]) -> list[tuple[str, Any]]:
-    options = []
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise ArgumentError(f"`--option` reads NAME=VALUE, such as --option dropout=0.2. Received: {text!r}")
-        try:
-            parsed = json.loads(value)
-        except ValueError:
-            parsed = {"True": True, "False": False, "None": None}.get(value, value)
-        options.append((name, tuple(parsed) if isinstance(parsed, list) else parsed))
-    return options
-
-
-def _size(text: str) -> tuple[int, int]:
-    sizes = _whole_numbers("--size", text.lower(), "x")
-    if len(sizes) not in (1, 2):
-        raise ArgumentError(f"`--size` is one number or HEIGHTxWIDTH, such as 96 or 240x320. Received: {text!r}")
-    return sizes[0], sizes[-1]
-
-
-def _whole_numbers(option: str, text: str, separator: str) -> list[int]:
-    try:
-        numbers = [int(part) for part in text.split(separator)]
-    except ValueError:
-        raise ArgumentError(f"`{option}` takes whole numbers separated by {separator!r}. Received: {text!r}") from None
-    if min(numbers) < 1:
-        raise ArgumentError(f"`{option}` takes numbers of at least 1. Received: {text!r}")
-    return numbers
-
-
-def _load_tensorflow() -> None:
-    from zoo.console import load_tensorflow
-
-    load_tensorflow()
-
-
-# === Telling ===
-
-
-def _train(train: Any, model: str, source: DataSource, folder: Path, settings: TrainingConfig, build: dict[str, Any],
+def _train(model: str, source: DataSource, folder: Path, settings: TrainingConfig, build: dict[str, Any],
            restart: bool, as_json: bool) -> None:
-    from zoo.console import TrainingDisplay, print_json
+    from zoo.console import TrainingDisplay, only_json
+    from zoo.runs import train
 
-    display = TrainingDisplay(quiet=as_json)
-    with display:
-        result: RunResult = train(model, source, folder, settings, build=build, restart=restart,
-                                  announce=display.announce, progress=display.show)
+    with only_json(as_json) as write_json, TrainingDisplay(quiet=as_json) as display:
+        result = train(model, source, folder, settings, build=build, restart=restart, announce=display.announce,
+                       progress=display.show)
     if as_json:
-        print_json({"folder": str(folder), "training": result.report.to_dict(),
+        write_json({"folder": str(folder), "training": result.report.to_dict(),
                     "labels": list(result.data.labels), "cleaning": result.data.report.to_dict()})
         return
     typer.echo(result.report.summary())

@@ -4,54 +4,77 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import json
+import math
 import os
+import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from zoo.errors import ZooError
+import typer
+
+from zoo.errors import ArgumentError, ZooError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 EXIT_UNEXPECTED = 1
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, the shell's convention
+EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
 
 DEBUG_VARIABLE = "ZOO_DEBUG"
+_STDERR = 2  # the process's descriptor
+_UNLIMITED_WIDTH = 400  # characters of a line that nobody looks at on a terminal
 
 # What the operating system says when the user's disk or path is at fault, not the program.
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def run(app: Callable[[], Any]) -> int:
+def run(make: Callable[[], typer.Typer], arguments: Sequence[str] | None = None) -> int:
     """Runs a command-line application and turns its errors into one line and an exit code.
 
     Args:
-        app: The application; it may raise SystemExit.
+        make: Makes the application.
+        arguments: Words after the command's name; None takes those of the process.
 
     Returns:
         0, 2 for bad input, 130 for an interrupt, 1 for anything unexpected. With ZOO_DEBUG=1 the traceback of an
         error is shown instead.
     """
-    warnings.showwarning = _show_warning
-    try:
-        app()
-    except SystemExit as exit_:
-        return exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
-    except KeyboardInterrupt:
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        try:
+            # Not "standalone": that would print usage errors in a box of several lines and end the process.
+            code = typer.main.get_command(make()).main(args=None if arguments is None else list(arguments),
+                                                       standalone_mode=False)
+            sys.stdout.flush()
+        except SystemExit as exit_:  # shell completion ends so
+            code = exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
+        except KeyboardInterrupt:
+            code = EXIT_INTERRUPTED
+        except Exception as error:
+            if os.environ.get(DEBUG_VARIABLE):
+                raise
+            return _explain(error)
+    if code == EXIT_INTERRUPTED:  # Typer makes it of KeyboardInterrupt
         complain("interrupted")
-        return EXIT_INTERRUPTED
-    except Exception as error:
-        if os.environ.get(DEBUG_VARIABLE):
-            raise
-        return _explain(error)
-    return 0
+    return code if isinstance(code, int) else 0
 
 
 def _explain(error: Exception) -> int:
-    if isinstance(error, ZooError) or hasattr(error, "exit_code"):  # serving's errors carry an exit code
+    if hasattr(error, "format_message"):  # a usage error of Typer, whose classes have no public home
+        return _explain_usage(error)
+    if is_expected(error):
         complain(str(error))
         return int(getattr(error, "exit_code", EXIT_BAD_INPUT))
+    if isinstance(error, BrokenPipeError):  # `zoo list | head`: nobody reads on, and nothing is wrong
+        with contextlib.suppress(OSError, io.UnsupportedOperation):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its end
+        return EXIT_BROKEN_PIPE
     if isinstance(error, OSError):
         if error.errno in _DISK_FULL:
             complain(f"no space left to write {error.filename or 'a file'}. Free some space and run the command again.")
@@ -60,6 +83,21 @@ def _explain(error: Exception) -> int:
         return EXIT_BAD_INPUT
     complain(f"unexpected {type(error).__name__}: {error}. Run again with {DEBUG_VARIABLE}=1 to see where.")
     return EXIT_UNEXPECTED
+
+
+def is_expected(error: Exception) -> bool:
+    """Returns whether an error was raised on purpose, in words for users: zoo's own, and serving's by their code."""
+    return isinstance(error, ZooError) or isinstance(getattr(error, "exit_code", None), int)
+
+
+def _explain_usage(error: Any) -> int:
+    if type(error).__name__ == "NoArgsIsHelpError":  # the command alone: its help, which was printed already
+        return EXIT_BAD_INPUT
+    context = getattr(error, "ctx", None)
+    where = f" See: {context.command_path} --help" if context is not None else ""
+    message = error.format_message().rstrip()
+    complain(f"{message}{'' if message.endswith(('.', '?')) else '.'}{where}")
+    return EXIT_BAD_INPUT
 
 
 def complain(message: str) -> None:
@@ -74,10 +112,68 @@ def _show_warning(message: Warning | str, category: type[Warning], filename: str
         print(f"warning: {message}", file=sys.stderr, flush=True)
 
 
-def print_json(data: Any) -> None:
-    """Writes data as one JSON document to the standard output stream."""
-    json.dump(data, sys.stdout, indent=2, sort_keys=True, default=str)
-    sys.stdout.write("\n")
+@contextlib.contextmanager
+def naming_options(options: Mapping[str, str]) -> Iterator[None]:
+    """Lets errors inside speak of command-line options, where the parts below know Python arguments alone.
+
+    Args:
+        options: The option by the argument's name, such as {"input_shape": "--size"}. `restart=True` becomes
+            `--restart`.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not is_expected(error):
+            raise
+        told = re.sub(r"`(\w+)`", lambda match: f"`{options.get(match[1], match[1])}`", str(error))
+        told = re.sub(r"\b(\w+)=True\b", lambda match: options.get(match[1], match[0]), told)
+        if told == str(error):
+            raise
+        raise ArgumentError(told) from error
+
+
+@contextlib.contextmanager
+def only_json(wanted: bool) -> Iterator[Callable[[Any], None]]:
+    """Keeps the standard output stream free for one JSON document, whatever a library prints.
+
+    Args:
+        wanted: Whether JSON is wanted; otherwise nothing is changed.
+
+    Yields:
+        A function that writes the document.
+    """
+    stdout = sys.stdout
+    with contextlib.redirect_stdout(sys.stderr) if wanted else contextlib.nullcontext():
+        yield lambda data: print_json(data, stdout)
+
+
+def print_json(data: Any, stream: Any = None) -> None:
+    """Writes data as one JSON document; numbers that JSON does not know (infinite, undefined) become null.
+
+    Args:
+        data: Mappings, sequences, text and numbers.
+        stream: Where to; None takes the standard output stream.
+    """
+    out = stream or sys.stdout
+    out.write(json.dumps(_finite(data), indent=2, sort_keys=True, default=str, allow_nan=False) + "\n")
+
+
+def _finite(data: Any) -> Any:
+    if isinstance(data, Mapping):
+        return {str(key): _finite(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_finite(value) for value in data]
+    return None if isinstance(data, float) and not math.isfinite(data) else data
+
+
+def output_console() -> Console:
+    """Returns where tables go: as wide as the terminal, or as wide as they need in a pipe or file."""
+    from rich.console import Console
+
+    console = Console(markup=False, highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _UNLIMITED_WIDTH
+    return console
 
 
 def load_tensorflow() -> None:
@@ -87,18 +183,35 @@ def load_tensorflow() -> None:
     dropped. With ZOO_DEBUG=1 everything is shown.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if not os.environ.get(DEBUG_VARIABLE):
-        _drop_foreign_chatter()
+    drop_foreign_chatter()
     import tensorflow as tf
 
     tf.get_logger().setLevel("ERROR")
 
 
-def _drop_foreign_chatter() -> None:
+def drop_foreign_chatter() -> Callable[[], None]:
+    """Drops what native code writes to the process's standard error, past Python's stream.
+
+    Returns:
+        A function that ends it. It does nothing where Python's stream is no longer the process's own (a test that
+        captures it, a second call) or ZOO_DEBUG=1 asks for everything.
+    """
+    try:
+        own = sys.stderr.fileno() == _STDERR
+    except (OSError, ValueError, AttributeError):
+        own = False
+    if not own or os.environ.get(DEBUG_VARIABLE):
+        return lambda: None
     sys.stderr.flush()
-    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, encoding=sys.stderr.encoding, errors="backslashreplace")
+    terminal = os.dup(_STDERR)
+    sys.stderr = os.fdopen(os.dup(_STDERR), "w", buffering=1, encoding=sys.stderr.encoding, errors="backslashreplace")
     with open(os.devnull, "w") as sink:  # noqa: PTH123  (a device, not a path of ours)
-        os.dup2(sink.fileno(), 2)
+        os.dup2(sink.fileno(), _STDERR)
+
+    def show_again() -> None:
+        os.dup2(terminal, _STDERR)
+
+    return show_again
 
 
 @contextlib.contextmanager
@@ -182,7 +295,7 @@ class TrainingDisplay:
         if self._quiet:
             return
         if self._bar is not None:
-            self._bar.console.print(text, highlight=False, soft_wrap=True)
+            self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
         else:
             print(text, file=sys.stderr, flush=True)
 

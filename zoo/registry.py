@@ -28,12 +28,8 @@ Builder = Callable[..., Any]
 
 ENTRY_POINT_GROUP = "zoo.models"
 SORT_KEYS = ("name", "parameters", "top1")
-
-# Spellings that users bring from Keras and timm, and ours.
-_ALIASES = {"classes": "num_classes"}
-
-# Written as a string so that this file, which lists models, does not load TensorFlow.
-_BUILD_MODEL = "zoo.building:build_model"
+_ALIASES = {"classes": "num_classes"}  # spellings that users bring from Keras and timm, and ours
+_BUILD_MODEL = "zoo.building:build_model"  # a string, so that this file, which lists models, loads no TensorFlow
 
 
 class PluginWarning(UserWarning):
@@ -204,6 +200,14 @@ class Registry:
 
     def build(self, name: str, **arguments: Any) -> keras.Model:
         """Builds a model by name; see `zoo.build`."""
+        spec, builder, chosen = self._prepared(name, arguments)
+        return _load(_BUILD_MODEL)(spec, builder, **chosen)
+
+    def check(self, name: str, **arguments: Any) -> None:
+        """Raises what `build` would for arguments that the model does not take, without building it."""
+        self._prepared(name, arguments)
+
+    def _prepared(self, name: str, arguments: Mapping[str, Any]) -> tuple[ModelSpec, Builder, dict[str, Any]]:
         spec, tag = self.resolve(name)
         chosen = _translate_aliases(arguments)
         if tag is not None:
@@ -211,10 +215,9 @@ class Registry:
                 raise ArgumentError(f"{name!r} names the weights {tag!r}, and weights={chosen['weights']!r} names "
                                     "others. Give one of them.")
             chosen["weights"] = tag
-        build_model = _load(_BUILD_MODEL)
         builder = self._builders.get(spec.name) or _load(spec.builder)
-        _check_arguments(spec.name, builder, build_model, chosen)
-        return build_model(spec, builder, **chosen)
+        _check_arguments(spec.name, builder, _load(_BUILD_MODEL), chosen)
+        return spec, builder, chosen
 
 
 @functools.cache
@@ -317,9 +320,6 @@ def register(spec: ModelSpec, builder: Builder | None = None, *, override: bool 
         DuplicateNameError: The name is taken and `override` is false.
     """
     default_registry().register(spec, builder, override=override)
-
-
-# === Details ===
 
 
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:

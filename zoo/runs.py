@@ -1,17 +1,10 @@
-"""A run folder: what `zoo train` makes of a model's name and a dataset, and what `zoo evaluate` adds to it.
-
-    <folder>/bundle.json, weights-*.safetensors   the trained model (zoo.load opens it)
-    <folder>/run.json                             model, data and configuration, so that evaluation finds the same split
-    <folder>/cleaning.json                        which examples were left out, and why
-    <folder>/checkpoints/                         the state after each epoch; the same command goes on from there
-    <folder>/report/                              the evaluation: report.json, report.md and plots
-"""
+"""A run: what `zoo train` makes of a model's name and a dataset, and what `zoo evaluate` adds to it."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,9 +20,21 @@ from zoo.data.labelled import LabelledData, Split
 from zoo.data.named import load_named
 from zoo.data.tables import load_table
 from zoo.data.texts import load_texts
-from zoo.errors import ArgumentError, BundleError, DataError
+from zoo.errors import ArgumentError, DataError
 from zoo.evaluation import EvaluationReport, evaluate, find_threshold
 from zoo.registry import default_registry
+from zoo.run_folder import (
+    CHECKPOINTS,
+    NAMED_SCHEMES,
+    REPORT,
+    RUN_FILE,
+    DataSource,
+    anywhere,
+    check_folder,
+    read_source,
+    swept,
+    write_run,
+)
 from zoo.spec import (
     ImagePreprocessing,
     ModelRecord,
@@ -42,44 +47,11 @@ from zoo.spec import (
 )
 from zoo.training import Progress, TrainingConfig, TrainingReport, fit
 
-RUN_FILE = "run.json"
-CLEANING_FILE = "cleaning.json"
-CHECKPOINTS = "checkpoints"
-REPORT = "report"
-NAMED_SCHEMES = ("keras:", "tfds:")
+__all__ = ["REPORT", "DataSource", "RunResult", "TrainingDataWarning", "evaluate_run", "open_data", "train"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class DataSource:
-    """Which examples to use, and how to read and split them.
-
-    Attributes:
-        path: A folder or file, or the name of a public dataset ("keras:mnist", "tfds:...").
-        target: Columns of a table to predict.
-        columns: Columns of a table to predict from; empty for all the others.
-        shape: What a row of a table is reshaped to, (steps, features), for models of series.
-        text_column: Column of the text; empty to guess it.
-        label_column: Column of the label; empty to guess it.
-        max_length: Words kept of each text.
-        max_words: Size of a learnt vocabulary.
-        validation_fraction: Fraction in [0, 1) to choose by.
-        test_fraction: Fraction in [0, 1) to judge by.
-        seed: Chooses the examples of the parts.
-        keep_duplicates: Whether equal examples are all used; None takes the default of the kind of data.
-    """
-
-    path: str
-    target: tuple[str, ...] = ()
-    columns: tuple[str, ...] = ()
-    shape: tuple[int, ...] = ()
-    text_column: str = ""
-    label_column: str = ""
-    max_length: int = 128
-    max_words: int = 20_000
-    validation_fraction: float = 0.15
-    test_fraction: float = 0.15
-    seed: int = 0
-    keep_duplicates: bool | None = None
+class TrainingDataWarning(UserWarning):
+    """A model is judged by the data it was trained on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,17 +94,19 @@ def train(name: str, source: DataSource, folder: str | os.PathLike[str], config:
         arguments.setdefault("weights", tag)
     config = config or TrainingConfig.for_spec(spec.training)
     arguments.setdefault("seed", config.seed)
-    _check_folder(Path(folder))
+    registry.check(spec.name, **arguments)  # before minutes of reading data
+    check_folder(Path(folder), source)
     wanted = preprocessing_of(spec, weights=arguments.get("weights"), input_shape=arguments.get("input_shape"))
     data = open_data(source, spec, wanted)
     if announce is not None:
         announce(data)
     arguments |= _arguments_from(data, spec, source)
     model = registry.build(spec.name, **arguments)
-    report = fit(model, data, config, Path(folder) / CHECKPOINTS, progress=progress, restart=restart)
-    _write_json(Path(folder) / CLEANING_FILE, data.report.to_dict())
-    _write_json(Path(folder) / RUN_FILE, {"model": spec.name, "data": dataclasses.asdict(source),
-                                          "config": config.to_dict()})
+    with swept(Path(folder)):
+        report = fit(model, data, config, Path(folder) / CHECKPOINTS, progress=progress, restart=restart)
+    if report.already_finished:
+        _keep_judgement(model, Path(folder))
+    write_run(Path(folder), spec.name, source, config.to_dict(), data.report.to_dict())
     save(model, folder)
     return RunResult(folder=Path(folder), model=model, data=data, report=report)
 
@@ -160,6 +134,8 @@ def evaluate_run(folder: str | os.PathLike[str], source: DataSource | None = Non
     Raises:
         ZooError: What was given cannot be used; the message says what to do.
     """
+    if threshold is not None and threshold_rule is not None:
+        raise ArgumentError("A threshold is given or chosen, not both: leave out `threshold` or `threshold_rule`.")
     model = load(folder)
     record = record_of(model)
     data, split, part = _judged_part(Path(folder), source, record)
@@ -172,7 +148,7 @@ def evaluate_run(folder: str | os.PathLike[str], source: DataSource | None = Non
     report = evaluate(model, split, labels=record.labels, task=record.task, threshold=threshold,
                       bootstrap_samples=bootstrap_samples, batch_size=batch_size, progress=progress)
     history = record.training.get("history", ())
-    report.save(report_folder if report_folder is not None else Path(folder) / REPORT, history=history)
+    report.save(Path(report_folder) if report_folder is not None else Path(folder) / REPORT, history=history)
     measured = {"examples": report.examples, "data": data.fingerprint, **report.values}
     attach_record(model, record.replace(metrics={**record.metrics, part: measured}))
     save(model, folder)
@@ -247,10 +223,10 @@ def _arguments_from(data: LabelledData, spec: ModelSpec, source: DataSource) -> 
 def _judged_part(folder: Path, source: DataSource | None, record: ModelRecord) -> tuple[LabelledData, Split, str]:
     labels = record.labels or None
     if source is not None:
-        whole = dataclasses.replace(source, validation_fraction=0.0, test_fraction=0.0)
+        whole = dataclasses.replace(_completed(source, folder), validation_fraction=0.0, test_fraction=0.0)
         data = open_data(whole, record, record.preprocessing, labels)
         return data, data.test or data.train, "given"
-    data = open_data(_source_of(folder), record, record.preprocessing, labels)
+    data = open_data(read_source(folder), record, record.preprocessing, labels)
     expected = record.training.get("data")
     if expected and expected != data.fingerprint:
         raise DataError(f"The data have changed since {folder} was trained on them, so the held-out part is not the "
@@ -262,27 +238,24 @@ def _judged_part(folder: Path, source: DataSource | None, record: ModelRecord) -
     raise DataError(f"The run in {folder} held nothing out. Judge it by other examples: --data PATH.")
 
 
-def _source_of(folder: Path) -> DataSource:
-    path = folder / RUN_FILE
-    try:
-        values = json.loads(path.read_text())["data"]
-        return DataSource(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
-    except FileNotFoundError:
-        raise BundleError(f"{folder} does not say which data its model was trained on ({RUN_FILE} is missing). "
-                          "Name the examples to judge by: --data PATH.") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BundleError(f"{path} cannot be read: {error}. Name the examples to judge by: --data PATH.") from error
+def _completed(source: DataSource, folder: Path) -> DataSource:
+    """Reads other examples as the run's own were read, in everything that is not said."""
+    if not (folder / RUN_FILE).is_file():
+        return source
+    own = read_source(folder)
+    if own.path == anywhere(source).path:
+        warnings.warn(f"The model in {folder} was trained on a part of {source.path}, so these figures are better than "
+                      "those on new examples. Leave the data out to judge by the part that was held out.",
+                      TrainingDataWarning, stacklevel=4)
+    names = ("target", "columns", "shape", "text_column", "label_column", "max_length")
+    return dataclasses.replace(source, **{name: getattr(own, name) for name in names
+                                          if getattr(source, name) == getattr(DataSource(path=""), name)})
 
 
-def _check_folder(folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise ArgumentError(f"{folder} is a file. Name a folder for the run.")
-    ours = (folder / RUN_FILE).is_file() or (folder / CHECKPOINTS).is_dir() or is_bundle(folder)
-    if folder.is_dir() and any(folder.iterdir()) and not ours:
-        raise ArgumentError(f"{folder} holds files that are not a run's. Name a new or empty folder.")
-
-
-def _write_json(path: Path, data: Any) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(data, indent=1) + "\n")
-    temporary.replace(path)
+def _keep_judgement(model: keras.Model, folder: Path) -> None:
+    """Lets a run that was finished before keep its measured figures and its chosen threshold."""
+    if not is_bundle(folder):
+        return
+    saved, record = record_of(load(folder)), record_of(model)
+    if saved.replace(metrics={}, threshold=record.threshold).to_dict() == record.replace(metrics={}).to_dict():
+        attach_record(model, record.replace(metrics=saved.metrics, threshold=saved.threshold))

@@ -336,6 +336,12 @@ def attach_record(model: Any, record: ModelRecord) -> None:
 def record_of(model: Any) -> ModelRecord:
     """Returns the record that travels with a Keras model.
 
+    Args:
+        model: A model from `zoo.build`, `zoo.load` or `zoo.adopt`.
+
+    Returns:
+        Its record.
+
     Raises:
         ArgumentError: The model has none, because it was not made by the zoo.
     """
