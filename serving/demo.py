@@ -218,8 +218,9 @@ def _ports(process: subprocess.Popen[str]) -> dict[str, int]:
 def _ask(pictures: list[Path], ports: dict[str, int], say: Tell) -> list[dict[str, Any]]:
     content = [path.read_bytes() for path in pictures]
     answers: dict[str, Any] = {}
-    for way, address in (("grpc", f"grpc://127.0.0.1:{ports['grpc']}"), ("rest", f"http://127.0.0.1:{ports['rest']}")):
-        say(f"\n6. $ zoo predict {SERVED_NAME} {pictures[0]} ... --server {address}")
+    ways = {"grpc": f"grpc://127.0.0.1:{ports['grpc']}", "rest": f"http://127.0.0.1:{ports['rest']}"}
+    for step, (way, address) in enumerate(ways.items(), start=6):
+        say(f"\n{step}. $ zoo predict {SERVED_NAME} {pictures[0]} ... --server {address}")
         with PredictClient(address) as client:
             client.wait_until_available(SERVED_NAME, timeout_seconds=_START_SECONDS)
             answers[way] = client.predict(SERVED_NAME, {"image_bytes": content}, signature_name="serve_bytes")
