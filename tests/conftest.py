@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -21,3 +22,40 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"sample data not found at {folder}; set ZOO_SHARED_DATA to its folder")
     return folder
+
+
+# === Runs of the command, made once per session; a test that changes one copies it first ===
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Small data of every kind, and a finished `zoo train` on each."""
+
+    folder: Path
+
+    @property
+    def digits(self) -> Path:
+        return self.folder / "digits"
+
+    def run(self, kind: str) -> Path:
+        return self.folder / "runs" / kind
+
+
+@pytest.fixture(scope="session")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
+    """Pictures, a line, points, texts and series, and the runs "pictures", "line", "points", "texts", "series"."""
+    from tests import command_line as commands
+
+    place = Workplace(tmp_path_factory.mktemp("workplace"))
+    folder = place.folder
+    commands.write_digits(place.digits)
+    trainings = {
+        "pictures": ("mnist_cnn", place.digits, "--size", 8),
+        "line": ("linear_regression", commands.write_line(folder / "line.csv"), "--target", "y"),
+        "points": ("mlp_binary", commands.write_points(folder / "points.csv"), "--target", "label"),
+        "texts": ("rnn_text", commands.write_reviews(folder / "reviews.tsv"), "--max-length", 16),
+        "series": ("rnn", commands.write_series(folder / "series.csv"), "--shape", "6,1", "--target", "label"),
+    }
+    for kind, words in trainings.items():
+        commands.zoo("train", *words, "--epochs", 2, "-o", place.run(kind)).ok()
+    return place

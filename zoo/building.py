@@ -118,8 +118,8 @@ def _check_seed(seed: int | None) -> None:
 def _check_kind(preprocessing: Preprocessing, spec: ModelSpec) -> None:
     fitting = {"image": ImagePreprocessing, "text": TextPreprocessing}.get(spec.input_kind, TabularPreprocessing)
     if not isinstance(preprocessing, fitting | TensorPreprocessing):
-        raise ArgumentError(f"{spec.name} reads {spec.input_kind} data, so its `preprocessing` must be a "
-                            f"{fitting.__name__} or a TensorPreprocessing. Received: {type(preprocessing).__name__}")
+        raise ArgumentError(f"{spec.name} reads {spec.input_kind} data, so its `preprocessing` must be "
+                            f"{fitting.__name__} or TensorPreprocessing. Received: {type(preprocessing).__name__}")
 
 
 @contextlib.contextmanager

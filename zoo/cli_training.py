@@ -118,7 +118,8 @@ def evaluate_command(
                                                                          "says the second label.")] = None,
     choose_threshold: Annotated[str | None, typer.Option(help="f1 or youden: choose the threshold on the validation "
                                                               "part and keep it.")] = None,
-    bootstrap_samples: Annotated[int, typer.Option(min=0, help="Resamples for the intervals; 0 for none.")] = 1000,
+    bootstrap_samples: Annotated[int, typer.Option(min=0, help="Resamples for the intervals, 100 or more; 0 for "
+                                                               "none.")] = 1000,
     batch_size: Annotated[int, typer.Option(min=1, help="Examples per step.")] = 32,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:

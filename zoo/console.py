@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 EXIT_UNEXPECTED = 1
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, the shell's convention
-EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
 
 DEBUG_VARIABLE = "ZOO_DEBUG"
 _STDERR = 2  # the process's descriptor
@@ -48,9 +47,10 @@ def run(make: Callable[[], typer.Typer], arguments: Sequence[str] | None = None)
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         try:
+            app = make()
+            given: dict[str, Any] = {} if arguments is None else {"args": list(arguments), "prog_name": app.info.name}
             # Not "standalone": that would print usage errors in a box of several lines and end the process.
-            code = typer.main.get_command(make()).main(args=None if arguments is None else list(arguments),
-                                                       standalone_mode=False)
+            code = typer.main.get_command(app).main(**given, standalone_mode=False)
             sys.stdout.flush()
         except SystemExit as exit_:  # shell completion ends so
             code = exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
@@ -74,7 +74,7 @@ def _explain(error: Exception) -> int:
     if isinstance(error, BrokenPipeError):  # `zoo list | head`: nobody reads on, and nothing is wrong
         with contextlib.suppress(OSError, io.UnsupportedOperation):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its end
-        return EXIT_BROKEN_PIPE
+        return EXIT_UNEXPECTED  # as Typer does where it meets it first
     if isinstance(error, OSError):
         if error.errno in _DISK_FULL:
             complain(f"no space left to write {error.filename or 'a file'}. Free some space and run the command again.")

@@ -95,7 +95,7 @@ def read_source(folder: Path) -> DataSource:
     except FileNotFoundError:
         raise BundleError(f"{folder} does not say which data its model was trained on ({RUN_FILE} is missing). "
                           "Name the examples to judge by: --data PATH.") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BundleError(f"{path} cannot be read: {error}. Name the examples to judge by: --data PATH.") from error
 
 

@@ -47,6 +47,8 @@ from zoo.spec import (
 )
 from zoo.training import Progress, TrainingConfig, TrainingReport, fit
 
+THRESHOLD_RULES = ("f1", "youden")
+
 __all__ = ["REPORT", "DataSource", "RunResult", "TrainingDataWarning", "evaluate_run", "open_data", "train"]
 
 
@@ -136,8 +138,14 @@ def evaluate_run(folder: str | os.PathLike[str], source: DataSource | None = Non
     """
     if threshold is not None and threshold_rule is not None:
         raise ArgumentError("A threshold is given or chosen, not both: leave out `threshold` or `threshold_rule`.")
+    if threshold_rule not in (None, *THRESHOLD_RULES):
+        raise ArgumentError(f"`threshold_rule` must be one of {', '.join(THRESHOLD_RULES)}. "
+                            f"Received: {threshold_rule!r}")
     model = load(folder)
     record = record_of(model)
+    if (threshold is not None or threshold_rule is not None) and record.task != "binary_classification":
+        raise ArgumentError(f"A threshold decides between two classes; the model in {folder} is made for "
+                            f"{record.task.replace('_', ' ')}. Leave `threshold` and `threshold_rule` out.")
     data, split, part = _judged_part(Path(folder), source, record)
     if threshold_rule is not None:
         if data.validation is None:
