@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -180,7 +181,7 @@ def _columns(words: list[str], signature: Signature) -> dict[str, list[Any]]:
 
 def _number(name: str, text: str) -> float:
     try:
-        return float(text)
+        return float(text) if text.strip() else math.nan  # missing, as in the tables that models learn from
     except ValueError:
         raise InvalidRequestError(f"The column {name!r} takes a number. Received: {text!r}") from None
 
