@@ -9,7 +9,9 @@ import json
 import math
 import os
 import re
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -237,14 +239,26 @@ def counted_progress(what: str, *, quiet: bool = False) -> Iterator[Callable[[in
 
 
 class TrainingDisplay:
-    """Shows a training as it goes: a bar per epoch on a terminal, and one line per finished epoch everywhere."""
+    """Shows a training as it goes: a bar per epoch on a terminal, and one line per finished epoch everywhere.
+
+    It also sees to it that Ctrl-C ends the training: Python raises KeyboardInterrupt wherever it is, and where that is
+    a destructor of TensorFlow's the exception is lost. So it is raised again at the next event.
+    """
 
     def __init__(self, *, quiet: bool = False) -> None:
         self._quiet = quiet
         self._bar: Any = None
         self._task: Any = None
+        self._interrupted = False
+        self._handler_before: Any = None
+
+    def _interrupt(self, number: int, frame: Any) -> None:
+        self._interrupted = True
+        signal.default_int_handler(number, frame)
 
     def __enter__(self) -> TrainingDisplay:
+        if threading.current_thread() is threading.main_thread():
+            self._handler_before = signal.signal(signal.SIGINT, self._interrupt)
         if not self._quiet and sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -255,6 +269,8 @@ class TrainingDisplay:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        if self._handler_before is not None:
+            signal.signal(signal.SIGINT, self._handler_before)
         if self._bar is not None:
             self._bar.stop()
 
@@ -276,7 +292,12 @@ class TrainingDisplay:
 
         Args:
             event: An event of `zoo.training.events`.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C was pressed before, and nothing came of it.
         """
+        if self._interrupted:
+            raise KeyboardInterrupt
         kind = type(event).__name__
         if kind == "RunResumed":
             self._say(f"going on after epoch {event.epoch} of {event.epochs}")

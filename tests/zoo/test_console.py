@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import math
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -175,6 +176,17 @@ def test_a_terminal_gets_a_bar_with_names_as_they_are(monkeypatch: pytest.Monkey
         assert progress is not None
         progress(1, 2)
     assert "left out: [bold]x.png" in capsys.readouterr().err
+
+
+def test_an_interrupt_that_was_swallowed_comes_back() -> None:
+    """Where a library loses KeyboardInterrupt, the next event raises it; afterwards the handler is as before."""
+    before = signal.getsignal(signal.SIGINT)
+    with display(quiet=True) as shown:
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            events(shown)
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 CHATTER = """

@@ -30,12 +30,12 @@ def parameters(model: keras.Model) -> list[np.ndarray]:
 
 def test_a_line_is_found(workplace: Workplace, tmp_path: Path) -> None:
     """From a table to its W and b, and the saved model is the trained one."""
-    config = TrainingConfig(epochs=25, batch_size=4, optimizer="sgd", learning_rate=0.1)
+    config = TrainingConfig(epochs=12, batch_size=4, optimizer="sgd", learning_rate=0.1)
     seen: list[str] = []
     result = train("linear_regression", line(workplace), tmp_path / "r", config,
                    announce=lambda data: seen.append("data"), progress=lambda event: seen.append(type(event).__name__))
     assert seen[0] == "data"
-    assert seen.count("EpochEnded") == 25
+    assert seen.count("EpochEnded") == 12
     report = evaluate_run(tmp_path / "r", bootstrap_samples=0)
     assert report.values["r2"] > 0.999
     loaded = zoo.load(tmp_path / "r")

@@ -21,6 +21,7 @@ from zoo.preprocessing.image import ImageTransform
 from zoo.spec import ImagePreprocessing
 
 KEPT_BYTES = 256 * 2**20  # decoded pictures of up to so many bytes in all are kept in memory
+_ABOUT_THE_GRAPH = ("Graph execution error", "Detected at node", "<stack traces", "File ", "[[")
 _FIRST_BYTES = {b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG", b"GIF87a": "GIF", b"GIF89a": "GIF", b"BM": "BMP"}
 
 
@@ -163,7 +164,9 @@ def _why(read: Any, path: str) -> str:
 
 
 def plain_message(error: Exception) -> str:
-    """Returns the first line of a TensorFlow error without the names of its internal functions."""
+    """Returns the line of a TensorFlow error that says what was wrong, without the names of its internal functions."""
     text = error.message if isinstance(error, tf.errors.OpError) else str(error)
-    text = re.sub(r"\{\{.*?\}\}|\[Op:.*", "", str(text).strip()).strip()
-    return text.splitlines()[0][:200] if text else type(error).__name__
+    text = re.sub(r"\{\{.*?\}\}|\[Op:.*", "", str(text).strip())
+    lines = [line.strip() for line in text.splitlines()]
+    telling = [line for line in lines if line and not line.startswith(_ABOUT_THE_GRAPH)]
+    return telling[0][:200] if telling else type(error).__name__
