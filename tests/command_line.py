@@ -58,9 +58,16 @@ class Answer:
         raise AssertionError(f"{word} is not JSON")
 
 
-def zoo(*words: object) -> Answer:
+class Terminal(io.StringIO):
+    """A stream that says that it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def zoo(*words: object, terminal: bool = False) -> Answer:
     """Runs `zoo <words>` in this process, as the entry point does."""
-    out, err = io.StringIO(), io.StringIO()
+    out, err = Terminal() if terminal else io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), warnings.catch_warnings():
         for category in (HeadReinitializedWarning, TrainingDataWarning):
             warnings.simplefilter("always", category)  # shown, as in a process of its own

@@ -169,11 +169,14 @@ def _finite(data: Any) -> Any:
 
 
 def output_console() -> Console:
-    """Returns where tables go: as wide as the terminal, or as wide as they need in a pipe or file."""
+    """Returns where tables go: as wide as the terminal, or as wide as they need in a pipe or file.
+
+    The variable COLUMNS speaks of a terminal; shells that export it must not break the lines that other programs read.
+    """
     from rich.console import Console
 
     console = Console(markup=False, highlight=False)
-    if not console.is_terminal and "COLUMNS" not in os.environ:
+    if not sys.stdout.isatty():
         console.width = _UNLIMITED_WIDTH
     return console
 

@@ -61,8 +61,8 @@ def test_a_list_as_json() -> None:
 
 
 def test_a_list_in_a_pipe_is_not_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is no terminal gets whole lines, one per model."""
-    monkeypatch.delenv("COLUMNS", raising=False)
+    """What is no terminal gets whole lines, one per model, also where a shell exports the width of its own terminal."""
+    monkeypatch.setenv("COLUMNS", "80")
     lines = zoo("list", "*_cnn").ok().out.splitlines()
     assert [line.split()[0] for line in lines[2:]] == ["cifar_cnn", "imagenet_cnn", "mnist_cnn"]
     assert lines[-1].rstrip().endswith("(MNIST).")
@@ -71,7 +71,8 @@ def test_a_list_in_a_pipe_is_not_cut(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_list_fits_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a usual terminal no name and no number is cut."""
     monkeypatch.setenv("COLUMNS", "80")
-    out = zoo("list").ok().out
+    monkeypatch.setenv("TERM", "dumb")
+    out = zoo("list", terminal=True).ok().out
     assert "…" not in out
     assert max(len(line) for line in out.splitlines()) <= 80
 
