@@ -9,15 +9,37 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 from zoo.errors import ArgumentError
+from zoo.preprocessing_spec import (
+    TEXT_PREPROCESSING,
+    BytePairPreprocessing,
+    Column,
+    ImagePreprocessing,
+    Preprocessing,
+    TabularPreprocessing,
+    TensorPreprocessing,
+    TextPreprocessing,
+    WordPiecePreprocessing,
+    from_fields,
+    plain_data,
+    preprocessing_from_dict,
+    preprocessing_to_dict,
+)
+
+__all__ = ["BytePairPreprocessing", "Column", "FileRef", "INPUT_KINDS", "ImagePreprocessing", "InputKind",
+           "ModelRecord", "ModelSpec", "Preprocessing", "TASKS", "TEXT_PREPROCESSING", "TabularPreprocessing",
+           "Task", "TensorInfo", "TensorPreprocessing", "TextPreprocessing", "TrainingDefaults", "Tunable",
+           "WeightsRef", "WordPiecePreprocessing", "attach_record", "preprocessing_from_dict",
+           "preprocessing_to_dict", "record_of"]
 
 InputKind = Literal["image", "text", "tabular", "sequence"]
-Task = Literal["classification", "binary_classification", "regression", "features"]
+Task = Literal["classification", "binary_classification", "regression", "features", "embedding",
+               "token_classification", "masked_language_model", "language_model"]
 
 INPUT_KINDS: tuple[str, ...] = ("image", "text", "tabular", "sequence")
-TASKS: tuple[str, ...] = ("classification", "binary_classification", "regression", "features")
+TASKS: tuple[str, ...] = get_args(Task)
 
 
 # === Tensors ===
@@ -30,128 +52,6 @@ class TensorInfo:
     name: str
     shape: tuple[int | None, ...]
     dtype: str = "float32"
-
-
-# === Preprocessing ===
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImagePreprocessing:
-    """How an encoded picture becomes the tensor [height, width, channels] that a model was trained on.
-
-    The picture is decoded, turned upright (EXIF), resized, and each channel becomes
-    `(pixel * scale - mean) / std` with pixels in [0, 255] in `channel_order`.
-
-    resize: "stretch" ignores the aspect ratio; "crop" keeps it, resizes the short side to
-    `size / crop_fraction` and cuts out the centre; "pad" keeps it and fills the rest with black.
-    """
-
-    kind: ClassVar[str] = "image"
-    height: int
-    width: int
-    channels: int = 3
-    resize: Literal["stretch", "crop", "pad"] = "stretch"
-    crop_fraction: float = 1.0
-    interpolation: Literal["bilinear", "bicubic", "nearest", "area"] = "bilinear"
-    antialias: bool = True
-    scale: float = 1.0
-    mean: tuple[float, ...] = ()
-    std: tuple[float, ...] = ()
-    channel_order: Literal["rgb", "bgr"] = "rgb"
-
-    def __post_init__(self) -> None:
-        for name in ("height", "width"):
-            if getattr(self, name) < 1:
-                raise ArgumentError(f"`{name}` must be at least 1 pixel. Received: {getattr(self, name)}")
-        if self.channels not in (1, 3):
-            raise ArgumentError(f"`channels` must be 1 (grey) or 3 (colour). Received: {self.channels}")
-        if not 0.0 < self.crop_fraction <= 1.0:
-            raise ArgumentError(f"`crop_fraction` must be in (0, 1]. Received: {self.crop_fraction}")
-        for name in ("mean", "std"):
-            if len(getattr(self, name)) not in (0, self.channels):
-                raise ArgumentError(f"`{name}` must be empty or have one value per channel ({self.channels}). "
-                                    f"Received: {getattr(self, name)}")
-        if any(value <= 0 for value in self.std):
-            raise ArgumentError(f"`std` must be positive. Received: {self.std}")
-
-    def resized(self, height: int, width: int) -> ImagePreprocessing:
-        """Returns the same preprocessing for another picture size in pixels."""
-        return dataclasses.replace(self, height=height, width=width)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TextPreprocessing:
-    """How a string becomes int32 word ids [max_length]: 0 is padding, 1 an unknown word, 2... the vocabulary."""
-
-    kind: ClassVar[str] = "text"
-    max_length: int
-    vocabulary: tuple[str, ...] = ()
-    lowercase: bool = True
-
-    def __post_init__(self) -> None:
-        if self.max_length < 1:
-            raise ArgumentError(f"`max_length` must be at least 1 word. Received: {self.max_length}")
-        if len(set(self.vocabulary)) != len(self.vocabulary):
-            raise ArgumentError("`vocabulary` must not contain a word twice.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Column:
-    """One column of a table: numeric (standardised by mean and std) or categorical (one-hot over categories)."""
-
-    name: str
-    kind: Literal["numeric", "categorical"] = "numeric"
-    mean: float = 0.0
-    std: float = 1.0
-    categories: tuple[str, ...] = ()
-
-    @property
-    def width(self) -> int:
-        """Number of features that the column becomes."""
-        return 1 if self.kind == "numeric" else len(self.categories)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TabularPreprocessing:
-    """How the columns of one row become a float32 vector, reshaped to `shape` where it is given (sequences)."""
-
-    kind: ClassVar[str] = "tabular"
-    columns: tuple[Column, ...]
-    shape: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class TensorPreprocessing:
-    """The model takes tensors as they are."""
-
-    kind: ClassVar[str] = "tensor"
-
-
-Preprocessing = ImagePreprocessing | TextPreprocessing | TabularPreprocessing | TensorPreprocessing
-
-_PREPROCESSING: dict[str, type[Any]] = {
-    cls.kind: cls for cls in (ImagePreprocessing, TextPreprocessing, TabularPreprocessing, TensorPreprocessing)
-}
-
-
-def preprocessing_to_dict(preprocessing: Preprocessing) -> dict[str, Any]:
-    """Returns the preprocessing as JSON-ready data with its kind under "kind"."""
-    return {"kind": preprocessing.kind, **cast(dict[str, Any], _plain(dataclasses.asdict(preprocessing)))}
-
-
-def preprocessing_from_dict(data: Mapping[str, Any]) -> Preprocessing:
-    """Reads what `preprocessing_to_dict` wrote.
-
-    Raises:
-        ArgumentError: An unknown kind or field.
-    """
-    values = dict(data)
-    kind = values.pop("kind", None)
-    if kind not in _PREPROCESSING:
-        raise ArgumentError(f"Unknown preprocessing kind {kind!r}. Expected one of {sorted(_PREPROCESSING)}.")
-    if kind == "tabular":
-        values["columns"] = tuple(_from_fields(Column, column) for column in values.get("columns", ()))
-    return cast(Preprocessing, _from_fields(_PREPROCESSING[kind], values))
 
 
 # === Where parameters come from ===
@@ -174,10 +74,14 @@ class FileRef:
 
 @dataclass(frozen=True, kw_only=True)
 class WeightsRef:
-    """One set of published parameters for a model, under a tag such as "imagenet"."""
+    """One set of published parameters for a model, under a tag such as "imagenet".
+
+    Those of the format "checkpoint" lie at `address` (such as "hf://org/repository@revision") and bring their
+    architecture's configuration, vocabulary and labels along.
+    """
 
     tag: str
-    format: Literal["keras_h5", "safetensors", "keras_hub_preset"]
+    format: Literal["keras_h5", "safetensors", "keras_hub_preset", "checkpoint"]
     licence: str
     source: str
     num_classes: int
@@ -185,6 +89,7 @@ class WeightsRef:
     headless_file: FileRef | None = None
     labels_file: FileRef | None = None
     preset: str = ""
+    address: str = ""
     preprocessing: Preprocessing | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
 
@@ -220,7 +125,8 @@ class ModelSpec:
 
     `builder` is "package.module:function"; the function takes keyword-only options and returns an uncompiled
     functional `keras.Model`. `arguments` are passed to it unless the user gives others. `parameters` counts those
-    of the default build. `num_classes` is 0 where the model has no class axis.
+    of the default build. `num_classes` is 0 where the model has no class axis. `tasks` are those that the argument
+    `task=` of the build may name, where there are several; `task` is the default.
     """
 
     name: str
@@ -241,6 +147,7 @@ class ModelSpec:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     tunable: Mapping[str, Tunable] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
+    tasks: tuple[Task, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.name or not all(c.isalnum() or c in "_-" for c in self.name):
@@ -251,6 +158,8 @@ class ModelSpec:
             raise ArgumentError(f"`input_kind` must be one of {INPUT_KINDS}. Received: {self.input_kind!r}")
         if self.task not in TASKS:
             raise ArgumentError(f"`task` must be one of {TASKS}. Received: {self.task!r}")
+        if self.tasks and (self.task not in self.tasks or not set(self.tasks) <= set(TASKS)):
+            raise ArgumentError(f"`tasks` must name {self.task!r} and others of {TASKS}. Received: {self.tasks}")
 
     @property
     def top1(self) -> float | None:
@@ -259,7 +168,7 @@ class ModelSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the spec as JSON-ready data."""
-        data = cast(dict[str, Any], _plain(dataclasses.asdict(self)))
+        data = cast(dict[str, Any], plain_data(dataclasses.asdict(self)))
         data["preprocessing"] = preprocessing_to_dict(self.preprocessing)
         for entry, ref in zip(data["weights"], self.weights, strict=True):
             entry["preprocessing"] = preprocessing_to_dict(ref.preprocessing) if ref.preprocessing else None
@@ -314,7 +223,7 @@ class ModelRecord:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the record as JSON-ready data."""
-        data = cast(dict[str, Any], _plain({f.name: getattr(self, f.name) for f in dataclasses.fields(self)
+        data = cast(dict[str, Any], plain_data({f.name: getattr(self, f.name) for f in dataclasses.fields(self)
                                             if f.name != "preprocessing"}))
         return data | {"preprocessing": preprocessing_to_dict(self.preprocessing)}
 
@@ -325,7 +234,7 @@ class ModelRecord:
         if "preprocessing" not in values:
             raise ArgumentError("The record has no `preprocessing`.")
         values["preprocessing"] = preprocessing_from_dict(values["preprocessing"])
-        return cast(ModelRecord, _from_fields(cls, values))
+        return cast(ModelRecord, from_fields(cls, values))
 
 
 def attach_record(model: Any, record: ModelRecord) -> None:
@@ -351,34 +260,3 @@ def record_of(model: Any) -> ModelRecord:
                             "labels and provenance). Build it with zoo.build or zoo.load, or give it one with "
                             "zoo.adopt(model, ...).")
     return record
-
-
-# === Plain data ===
-
-
-def _plain(value: Any) -> Any:
-    """Turns tuples into lists and mappings into dicts, all the way down."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value
-
-
-def _frozen(value: Any) -> Any:
-    """Turns lists back into tuples, all the way down."""
-    if isinstance(value, list | tuple):
-        return tuple(_frozen(item) for item in value)
-    return value
-
-
-def _from_fields(cls: type[Any], values: Mapping[str, Any]) -> Any:
-    fields = {f.name: f for f in dataclasses.fields(cls)}
-    unknown = sorted(set(values) - set(fields))
-    if unknown:
-        raise ArgumentError(f"{cls.__name__} has no field {unknown[0]!r}. It has: {', '.join(sorted(fields))}.")
-    missing = sorted(name for name, f in fields.items() if name not in values
-                     and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING)
-    if missing:
-        raise ArgumentError(f"{cls.__name__} needs the field {missing[0]!r}, which is missing.")
-    return cls(**{name: _frozen(value) for name, value in values.items()})

@@ -21,7 +21,13 @@ from zoo.preprocessing.image_decoding import luma
 from zoo.preprocessing.table_fitting import fit_table
 from zoo.preprocessing.tabular import TabularTransform
 from zoo.preprocessing.transform import TensorTransform
-from zoo.spec import Preprocessing, TabularPreprocessing, TensorPreprocessing, TextPreprocessing
+from zoo.spec import (
+    ImagePreprocessing,
+    Preprocessing,
+    TabularPreprocessing,
+    TensorPreprocessing,
+    TextPreprocessing,
+)
 
 Inputs = Any  # an array [N, ...], a sequence of N texts, or a dict of either
 _MAX_WORDS = 20_000
@@ -188,6 +194,8 @@ def _labelled(plan: SplitPlan, table: dict[str, np.ndarray], preprocessing: Prep
         if values.dtype != object:
             raise ArgumentError(f"`inputs` must be texts for a TextPreprocessing. Received: {values.dtype}")
         return text_data(plan, lambda indices: values[indices].tolist(), preprocessing, _MAX_WORDS)
+    if not isinstance(preprocessing, ImagePreprocessing):
+        raise ArgumentError(f"Arrays do not go with a {type(preprocessing).__name__}; load texts from files.")
     return _finished(plan, preprocessing, _pixels(values, ImageTransform(preprocessing)), batched=False)
 
 
