@@ -26,6 +26,7 @@ import keras
 from zoo.building import installed_versions
 from zoo.bundle_index import INDEX_NAME, require_bundle
 from zoo.errors import ArgumentError, BundleError
+from zoo.layers.lora import merged_lora
 from zoo.registry import default_registry
 from zoo.spec import InputKind, ModelRecord, Preprocessing, Task, attach_record, record_of
 from zoo.weights.safetensors_file import load_safetensors, save_safetensors
@@ -71,7 +72,7 @@ def adopt(model: keras.Model, *, name: str, input_kind: InputKind, task: Task, p
 
 
 def save(model: keras.Model, directory: str | os.PathLike[str]) -> Path:
-    """Saves a model with its record.
+    """Saves a model with its record. Low-rank adapters are folded into the kernels that are written.
 
     Args:
         model: A model from `zoo.build`, `zoo.load` or `zoo.adopt`.
@@ -88,10 +89,8 @@ def save(model: keras.Model, directory: str | os.PathLike[str]) -> Path:
     folder = Path(directory)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        files = {"weights": _write_hashed(folder, "weights", ".safetensors", lambda p: save_safetensors(model, p))}
-        if not record.registered:
-            config = json.dumps(keras.saving.serialize_keras_object(model), sort_keys=True)
-            files["architecture"] = _write_hashed(folder, "architecture", ".json", lambda p: p.write_text(config))
+        with merged_lora(model):
+            files = _write_files(model, record, folder)
         index = {"format": FORMAT, "record": record.to_dict(), "files": files}
         _replace(folder / INDEX_NAME, json.dumps(index, indent=1, sort_keys=True) + "\n")
     except OSError as error:
@@ -145,6 +144,14 @@ def _rebuild(record: ModelRecord, files: dict[str, tuple[Path, str]]) -> keras.M
         raise BundleError(f"The architecture of {record.name!r} cannot be rebuilt: {str(error).splitlines()[0]} "
                           "Import the package that registers its custom layers first; Lambda layers are refused, "
                           "because they carry code.") from error
+
+
+def _write_files(model: keras.Model, record: ModelRecord, folder: Path) -> dict[str, dict[str, str]]:
+    files = {"weights": _write_hashed(folder, "weights", ".safetensors", lambda p: save_safetensors(model, p))}
+    if not record.registered:
+        config = json.dumps(keras.saving.serialize_keras_object(model), sort_keys=True)
+        files["architecture"] = _write_hashed(folder, "architecture", ".json", lambda p: p.write_text(config))
+    return files
 
 
 def _write_hashed(folder: Path, stem: str, suffix: str, write: Callable[[Path], Any]) -> dict[str, str]:
