@@ -15,9 +15,9 @@ from zoo.errors import ArgumentError, UnknownNameError
 from zoo.spec import TrainingDefaults
 
 OPTIMIZERS = ("sgd", "momentum", "adam", "adamw", "rmsprop")
-SCHEDULES = ("constant", "step", "exponential", "cosine", "reduce_on_plateau")
+SCHEDULES = ("constant", "step", "exponential", "cosine", "linear", "reduce_on_plateau")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
-MONITORS = ("loss", "accuracy", "top_5_accuracy", "auc", "mae")
+MONITORS = ("loss", "accuracy", "top_5_accuracy", "auc", "mae", "perplexity")
 GRADIENT_CLIPS = ("clip_norm", "clip_value", "clip_global_norm")
 
 # What a change of these cannot do to the numbers, so a run may be continued with other values.
@@ -112,8 +112,8 @@ class TrainingConfig:
         momentum: Of "momentum" and "rmsprop", in [0, 1); None takes 0.9 and 0.
         schedule: One of `SCHEDULES`, over the epochs of each phase (frozen, unfrozen) on its own.
         schedule_factor: What the rate is multiplied by: at each drop of "step" (default 0.1) and
-            "reduce_on_plateau" (0.5), each epoch of "exponential" (0.95); for "cosine" the fraction left at the
-            end (0.0).
+            "reduce_on_plateau" (0.5), each epoch of "exponential" (0.95); for "cosine" and "linear" the fraction
+            left at the end (0.0).
         schedule_epochs: Epochs between two drops of "step" (default 10); epochs without a better `monitor`
             before "reduce_on_plateau" drops (3).
         warmup_epochs: Epochs, fractions allowed, in which the rate first rises from 0 in a straight line.
@@ -127,6 +127,10 @@ class TrainingConfig:
         clip_global_norm: Largest norm of all gradients together.
         frozen_epochs: First epochs in which only the layer "predictions" learns (fine-tuning).
         unfrozen_learning_rate_factor: What the learning rate is multiplied by once everything learns again.
+        frozen_layers: How many blocks of a Transformer never learn, counted from the input; the embeddings do not
+            either. None freezes nothing, 0 the embeddings alone.
+        lora_rank: Rank of low-rank adapters (LoRA) beside the attention's kernels: only they and what follows the
+            last block learn, and they are merged into the kernels when the training ends. None trains the kernels.
         augmentation: Random changes of the training examples; `Augmentation`, "name" or "name:strength".
         mixed_precision: "float32" leaves the layers as they were built; "mixed_bfloat16" and "mixed_float16" let
             them compute in 16 bits while training; the parameters stay float32 and so does the trained model.
@@ -159,6 +163,8 @@ class TrainingConfig:
     clip_global_norm: float | None = None
     frozen_epochs: int = 0
     unfrozen_learning_rate_factor: float = 0.1
+    frozen_layers: int | None = None
+    lora_rank: int | None = None
     augmentation: tuple[Augmentation, ...] = ()
     mixed_precision: str = "float32"
     early_stopping_patience: int | None = None
@@ -246,9 +252,9 @@ def _check_names(config: TrainingConfig) -> None:
 
 def _check_numbers(config: TrainingConfig) -> None:
     for field, low in (("epochs", 1), ("batch_size", 1), ("frozen_epochs", 0), ("seed", 0),
-                       ("schedule_epochs", 1), ("early_stopping_patience", 1)):
+                       ("schedule_epochs", 1), ("early_stopping_patience", 1), ("frozen_layers", 0), ("lora_rank", 1)):
         _require_whole_number(field, getattr(config, field), low,
-                              optional=field in ("schedule_epochs", "early_stopping_patience"))
+                              optional=field not in ("epochs", "batch_size", "frozen_epochs", "seed"))
     for field in ("learning_rate", "unfrozen_learning_rate_factor", *GRADIENT_CLIPS):
         if getattr(config, field) is not None or field in ("learning_rate", "unfrozen_learning_rate_factor"):
             _require_number(field, getattr(config, field), low=0.0, above=True)
@@ -275,9 +281,11 @@ def _check_combinations(config: TrainingConfig) -> None:
     if config.momentum is not None and config.optimizer not in ("momentum", "rmsprop"):
         raise ArgumentError(f"`momentum` belongs to the optimizers 'momentum' and 'rmsprop'. "
                             f"Received: optimizer={config.optimizer!r}, momentum={config.momentum}")
-    if config.schedule_factor == 0.0 and config.schedule != "cosine":
+    if config.schedule_factor == 0.0 and config.schedule not in ("cosine", "linear"):
         raise ArgumentError(f"`schedule_factor` must be above 0 for the schedule {config.schedule!r}: 0 would end "
                             "all learning.")
+    if config.lora_rank is not None and config.frozen_layers is not None:
+        raise ArgumentError("`lora_rank` freezes every kernel and `frozen_layers` the first blocks. Give one of them.")
     if config.seed >= 2**31:
         raise ArgumentError(f"`seed` must be below 2**31. Received: {config.seed}")
 

@@ -12,6 +12,7 @@ import tensorflow as tf
 from zoo.errors import ArgumentError
 from zoo.training.objective import Objective
 from zoo.training.protocols import Augment, Split
+from zoo.training.token_objective import TOKEN_TASKS
 
 # What a seed is derived for, so that no two uses share one.
 _ORDER, _LAYERS = 1, 2
@@ -96,7 +97,11 @@ def _check_inputs(model: keras.Model, split: str, given: Any) -> None:
 
 
 def _check_targets(objective: Objective, split: str, given: Any) -> None:
-    if objective.task == "regression":
+    if objective.task in TOKEN_TASKS:
+        if given.shape.rank not in (None, 2):
+            raise ArgumentError(f"Token targets are indices of the shape [N, L]; those of the {split} split have the "
+                                f"shape {given.shape.as_list()}.")
+    elif objective.task == "regression":
         if given.shape.rank is not None and given.shape.rank > 1 and given.shape[-1] not in (None, objective.outputs):
             raise ArgumentError(f"The model gives {objective.outputs} values per example; the targets of the {split} "
                                 f"split have {given.shape[-1]}.")

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from zoo.errors import ArgumentError
 from zoo.spec import ModelRecord, attach_record, record_of
+from zoo.training.adapters import adapters_on, freeze_layers
 from zoo.training.augmentation import augmenter_for
 from zoo.training.callbacks import EpochWatch, RunCallbacks, callbacks_for, failures_explained
 from zoo.training.checkpoint import Checkpoints, open_checkpoints
@@ -62,7 +63,9 @@ def fit(model: keras.Model, data: TrainingData, config: TrainingConfig, director
         MissingDependencyError: TensorBoard is wanted and not installed.
     """
     plan = _plan(model, data, config)
-    with open_checkpoints(directory, plan.identity, restart=restart) as checkpoints:
+    identity = plan.identity  # of the plain model: adapters come and go
+    with (trainable_flags_kept(model), adapters_on(model, config),
+          open_checkpoints(directory, identity, restart=restart) as checkpoints):
         state = checkpoints.read_state()
         resumed_from = state.epoch if state else None
         finished = state is not None and bool(state.stopped)
@@ -185,6 +188,7 @@ class _Run:
         return state
 
     def _compile(self, phase: _Phase) -> PhaseSchedule:
+        freeze_layers(self.model, self.config)
         if phase.frozen:
             freeze_all_but_head(self.model)
         schedule = schedule_for(self.config, peak=phase.peak, epochs=phase.last - phase.first,

@@ -13,6 +13,7 @@ from zoo.errors import ArgumentError
 from zoo.spec import ModelRecord, Task
 from zoo.training.config import TrainingConfig
 from zoo.training.protocols import TrainingData
+from zoo.training.token_objective import LANGUAGE_TASKS, TOKEN_TASKS, Perplexity, TokenAccuracy, TokenCrossEntropy
 
 HEAD = "predictions"
 MIN_CLASSES_FOR_TOP_5 = 6
@@ -23,8 +24,9 @@ class Objective:
     """Loss, metrics and target form of one training run.
 
     Attributes:
-        task: The model's task; never "features".
-        outputs: Size of the model's last axis: C classes, 1 for binary, k values for regression.
+        task: The model's task; never "features" or "embedding".
+        outputs: Size of the model's last axis: C classes or tags, 1 for binary, k values for regression, the
+            vocabulary for language models.
         from_logits: Whether the head has no softmax or sigmoid.
         soft: Whether class targets are distributions float32 [N, C] rather than indices int32 [N].
         label_smoothing: Share of each training target spread evenly over the classes. Only training targets are
@@ -45,6 +47,8 @@ class Objective:
         """Returns the loss to compile with."""
         if self.task == "regression":
             return keras.losses.MeanSquaredError()
+        if self.task in TOKEN_TASKS:
+            return TokenCrossEntropy(self.from_logits)
         if self.task == "binary_classification":
             return keras.losses.BinaryCrossentropy(from_logits=self.from_logits)
         if self.soft:
@@ -55,6 +59,8 @@ class Objective:
         """Returns new metrics to compile with, under the names that `TrainingConfig.monitor` knows."""
         if self.task == "regression":
             return [keras.metrics.MeanAbsoluteError(name="mae")]
+        if self.task in TOKEN_TASKS:
+            return [TokenAccuracy(), *([Perplexity(self.from_logits)] if self.task in LANGUAGE_TASKS else [])]
         if self.task == "binary_classification":
             return [_HardBinaryAccuracy(self.threshold, self.from_logits), _HardAUC(self.from_logits)]
         accuracy, top_5 = ((keras.metrics.CategoricalAccuracy, keras.metrics.TopKCategoricalAccuracy) if self.soft else
@@ -89,6 +95,8 @@ class Objective:
         return inputs, self._targets(targets)
 
     def _targets(self, targets: Any) -> Any:
+        if self.task in TOKEN_TASKS:
+            return targets
         if self.task == "regression":
             return tf.cast(targets, tf.float32)
         if self.task == "binary_classification":
@@ -119,15 +127,21 @@ def objective_for(model: keras.Model, record: ModelRecord, data: TrainingData, c
     """
     if record.task == "features":
         raise ArgumentError(f"The model {record.name!r} has no head to train. Build it with include_top=True.")
+    if record.task == "embedding":
+        raise ArgumentError(f"The model {record.name!r} gives embeddings, a task that is not trained. Train it with "
+                            "task='classification' or 'regression', or use it as it is.")
     if len(model.outputs) != 1:
         raise ArgumentError(f"Training needs a model with one output. {record.name!r} has {len(model.outputs)}.")
     outputs = int(model.outputs[0].shape[-1])
     _check_labels(record, data, outputs)
-    if record.task == "regression" and (config.label_smoothing or config.class_weights):
+    if record.task not in ("classification", "binary_classification") and (config.label_smoothing
+                                                                           or config.class_weights):
         name = "label_smoothing" if config.label_smoothing else "class_weights"
-        raise ArgumentError(f"`{name}` belongs to classification; {record.name!r} is a regression model.")
+        raise ArgumentError(f"`{name}` belongs to classification; {record.name!r} is a "
+                            f"{record.task.replace('_', ' ')} model.")
     mixed = any(change.name == "mixup" for change in config.augmentation)
-    return Objective(task=record.task, outputs=outputs, from_logits=_gives_logits(model),
+    logits = record.task in LANGUAGE_TASKS or _gives_logits(model)
+    return Objective(task=record.task, outputs=outputs, from_logits=logits,
                      soft=bool(config.label_smoothing) or mixed, label_smoothing=config.label_smoothing,
                      threshold=record.threshold,
                      class_weights=_weight_list(data.class_weights, len(data.labels)) if config.class_weights else ())
@@ -149,15 +163,15 @@ def monitored(config: TrainingConfig, objective: Objective, *, validated: bool) 
 
 def higher_is_better(measure: str) -> bool:
     """Tells whether more of a measure is better."""
-    return measure.removeprefix("val_") not in ("loss", "mae")
+    return measure.removeprefix("val_") not in ("loss", "mae", "perplexity")
 
 
 def _check_labels(record: ModelRecord, data: TrainingData, outputs: int) -> None:
-    expected_kind = "float" if record.task == "regression" else "index"
+    expected_kind = "tokens" if record.task in TOKEN_TASKS else "float" if record.task == "regression" else "index"
     if data.target_kind != expected_kind:
         raise ArgumentError(f"The {record.task} model {record.name!r} learns from targets of the kind "
                             f"{expected_kind!r}; the data have {data.target_kind!r}.")
-    if record.task == "regression":
+    if record.task in ("regression", *LANGUAGE_TASKS):
         return
     classes = 2 if record.task == "binary_classification" else outputs
     if len(data.labels) != classes:

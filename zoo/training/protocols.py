@@ -28,7 +28,7 @@ class Split(Protocol):
 
         Returns:
             Batches of inputs as the model takes them (float32 [N, ...] or a dict of such) and targets: int32 [N]
-            class indices or float32 [N, k] values.
+            class indices, float32 [N, k] values, or int32 [N, L] with -1 where nothing is asked.
         """
 
 
@@ -37,11 +37,11 @@ class TrainingData(Protocol):
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Class names in the order of their indices; empty for regression."""
+        """Class names in the order of their indices; empty for regression and language models."""
 
     @property
-    def target_kind(self) -> Literal["index", "float"]:
-        """Whether the targets are class indices or values."""
+    def target_kind(self) -> Literal["index", "float", "tokens"]:
+        """Whether the targets are class indices, values, or one index per token."""
 
     @property
     def train(self) -> Split | None:

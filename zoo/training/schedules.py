@@ -10,7 +10,7 @@ from keras import ops
 
 from zoo.training.config import TrainingConfig
 
-DEFAULT_FACTORS = {"step": 0.1, "exponential": 0.95, "cosine": 0.0, "reduce_on_plateau": 0.5}
+DEFAULT_FACTORS = {"step": 0.1, "exponential": 0.95, "cosine": 0.0, "linear": 0.0, "reduce_on_plateau": 0.5}
 DEFAULT_EPOCHS = {"step": 10, "reduce_on_plateau": 3}
 
 
@@ -20,7 +20,8 @@ class PhaseSchedule(keras.optimizers.schedules.LearningRateSchedule):  # type: i
 
     With e epochs since the warm-up, of E:
     constant 1, step factor^floor(e / every), exponential factor^e,
-    cosine factor + (1 - factor) (1 + cos(pi e / E)) / 2; each times `peak` and `scale`.
+    cosine factor + (1 - factor) (1 + cos(pi e / E)) / 2, linear factor + (1 - factor) (1 - e / E); each times `peak`
+    and `scale`.
 
     Args:
         shape: One of `zoo.training.config.SCHEDULES`; "reduce_on_plateau" is constant here and the loop lowers
@@ -62,9 +63,10 @@ class PhaseSchedule(keras.optimizers.schedules.LearningRateSchedule):  # type: i
             return ops.power(self.factor, ops.floor(epochs / self.every))
         if self.shape == "exponential":
             return ops.power(self.factor, epochs)
-        if self.shape == "cosine":
+        if self.shape in ("cosine", "linear"):
             progress = ops.minimum(epochs / max(self.epochs - self.warmup_epochs, 1e-9), 1.0)
-            return self.factor + (1.0 - self.factor) * 0.5 * (1.0 + ops.cos(math.pi * progress))
+            left = 1.0 - progress if self.shape == "linear" else 0.5 * (1.0 + ops.cos(math.pi * progress))
+            return self.factor + (1.0 - self.factor) * left
         return ops.ones_like(epochs)
 
     def get_config(self) -> dict[str, Any]:
