@@ -145,12 +145,13 @@ def _download(entry: CacheEntry, settings: DownloadSettings, progress: Progress 
 
 
 def _addresses(file: FileRef, settings: DownloadSettings) -> list[str]:
+    asked = [settings.address_of(url) for url in file.urls]
     if not settings.mirror:
-        return list(file.urls)
+        return asked
     mirrored = [f"{settings.mirror}/{entry_key(file)}/{file.file_name}"]
     if file.sha256 or file.md5:  # then a flat folder is safe too: files of one name are told apart by their content
         mirrored.append(f"{settings.mirror}/{file.file_name}")
-    return [*mirrored, *file.urls]
+    return [*mirrored, *asked]
 
 
 def _from_address(url: str, entry: CacheEntry, client: httpx.Client, settings: DownloadSettings,

@@ -7,8 +7,11 @@
     "gs://BUCKET/PATH"                   a public file in Google Cloud Storage
     "hf://ORG/REPOSITORY[@REV][/FILE]"   a file, or the keras-hub preset, in a Hugging Face repository
     "kaggle:OWNER/MODEL/keras/VARIATION/VERSION[/FILE]"   the same on Kaggle
+    "kaggle:OWNER/MODEL/tensorFlow2/VARIATION/VERSION"    a folder in an archive, such as a SavedModel
+    "tfhub:PUBLISHER/MODEL/VERSION"      a SavedModel of TF Hub; also by the address of its page there or on Kaggle
+    "module.tar.gz", "https://HOST/module.tar.gz"         a folder in an archive (.tgz, .tar and .zip too)
 
-A single file may be pinned: "https://host/model.h5#sha256=<64 hexadecimal digits>".
+A single file or archive may be pinned: "https://host/model.h5#sha256=<64 hexadecimal digits>".
 """
 
 from __future__ import annotations
@@ -25,7 +28,9 @@ from zoo.errors import UnknownNameError, WeightsError
 from zoo.spec import FileRef, ModelSpec, WeightsRef
 from zoo.weights.cache import is_sha256
 from zoo.weights.hub_files import bucket_file, hugging_face_files, kaggle_files, web_file
+from zoo.weights.hub_handles import HubArchive, handle_of_page, kaggle_archive, tfhub_archive
 from zoo.weights.transfer import public_address
+from zoo.weights.unpacking import ARCHIVE_SUFFIXES
 
 DEFAULT_TAG = "default"
 
@@ -64,7 +69,20 @@ class PresetSource:
     files: Mapping[str, FileRef]
 
 
-WeightsSource = TagSource | LocalSource | RemoteSource | PresetSource
+@dataclass(frozen=True)
+class FolderSource:
+    """A folder that comes as one archive: on the network (`archive.file`), or on this machine (`path`).
+
+    `address` may be shown. `zoo.weights.checkpoint_folder.fetch_folder` makes the folder.
+    """
+
+    address: str
+    archive: HubArchive | None = None
+    path: Path | None = None
+    sha256: str = ""
+
+
+WeightsSource = TagSource | LocalSource | RemoteSource | PresetSource | FolderSource
 
 
 def parse_weights(text: str | os.PathLike[str] | None, spec: ModelSpec | None = None) -> WeightsSource | None:
@@ -131,22 +149,29 @@ def preset_source(handle: str) -> PresetSource | LocalSource:
 # === One reader per scheme ===
 
 
-def _local(text: str, sha256: str) -> LocalSource:
+def _local(text: str, sha256: str) -> LocalSource | FolderSource:
     path = Path(text).expanduser()
     if not text or not path.exists():
         raise WeightsError(f"The weights file {text!r} does not exist (looked up in {Path.cwd()}).")
+    if path.is_file() and path.name.lower().endswith(ARCHIVE_SUFFIXES):
+        return FolderSource(f"file:{path.name}", path=path.absolute(), sha256=sha256)
     return LocalSource(path.absolute(), sha256)
 
 
-def _read_file(scheme: str, rest: str, sha256: str) -> LocalSource:
+def _read_file(scheme: str, rest: str, sha256: str) -> LocalSource | FolderSource:
     return _local(rest if Path(rest).expanduser().exists() else unquote(rest), sha256)
 
 
-def _read_web(scheme: str, rest: str, sha256: str) -> RemoteSource:
+def _read_web(scheme: str, rest: str, sha256: str) -> WeightsSource:
     url = f"{scheme}://{rest}"
-    if re.match(r"(www\.)?tfhub\.dev(/|$)", rest):
-        return _refuse_tfhub(scheme, rest, sha256)
-    return RemoteSource(public_address(url), web_file(url, sha256))
+    handle = handle_of_page(url)
+    if handle:
+        scheme, _, rest = handle.partition(":")
+        return _READERS[scheme](scheme, rest, sha256)
+    file = web_file(url, sha256)
+    if file.file_name.lower().endswith(ARCHIVE_SUFFIXES):
+        return FolderSource(public_address(url), HubArchive(public_address(url), file), sha256=sha256)
+    return RemoteSource(public_address(url), file)
 
 
 def _read_bucket(scheme: str, rest: str, sha256: str) -> RemoteSource:
@@ -158,12 +183,16 @@ def _read_hugging_face(scheme: str, rest: str, sha256: str) -> WeightsSource:
 
 
 def _read_kaggle(scheme: str, rest: str, sha256: str) -> WeightsSource:
+    framework = (rest.strip("/").split("/") + [""] * 3)[2]
+    if framework and framework.lower() != "keras":
+        archive = kaggle_archive(rest, sha256)
+        return FolderSource(archive.address, archive, sha256=sha256)
     return _file_or_preset(f"kaggle:{rest}", kaggle_files(rest, sha256), sha256)
 
 
-def _refuse_tfhub(scheme: str, rest: str, sha256: str) -> RemoteSource:
-    raise WeightsError(f"TensorFlow Hub modules cannot be loaded into this model ({rest!r}). Supported forms: "
-                       f"{_forms()}.")
+def _read_tfhub(scheme: str, rest: str, sha256: str) -> FolderSource:
+    archive = tfhub_archive(rest, sha256)
+    return FolderSource(archive.address, archive, sha256=sha256)
 
 
 def _file_or_preset(address: str, found: FileRef | Mapping[str, FileRef], sha256: str) -> WeightsSource:
@@ -177,12 +206,12 @@ def _file_or_preset(address: str, found: FileRef | Mapping[str, FileRef], sha256
 
 _READERS: Mapping[str, Callable[[str, str, str], WeightsSource]] = MappingProxyType({
     "file": _read_file, "https": _read_web, "http": _read_web, "gs": _read_bucket, "hf": _read_hugging_face,
-    "kaggle": _read_kaggle, "tfhub": _refuse_tfhub})
+    "kaggle": _read_kaggle, "tfhub": _read_tfhub})
 
 
 def _forms() -> str:
     return "file:PATH, https://HOST/FILE, gs://BUCKET/PATH, hf://ORG/REPOSITORY[@REVISION][/FILE], " \
-           "kaggle:OWNER/MODEL/keras/VARIATION/VERSION"
+           "kaggle:OWNER/MODEL/keras/VARIATION/VERSION, tfhub:PUBLISHER/MODEL/VERSION"
 
 
 def _split_pin(text: str, rest: str) -> tuple[str, str]:

@@ -6,7 +6,15 @@ import pytest
 
 from zoo.errors import UnknownNameError, WeightsError
 from zoo.spec import FileRef, ModelSpec, TensorPreprocessing, TrainingDefaults, WeightsRef
-from zoo.weights.refs import LocalSource, PresetSource, RemoteSource, TagSource, parse_weights, preset_source
+from zoo.weights.refs import (
+    FolderSource,
+    LocalSource,
+    PresetSource,
+    RemoteSource,
+    TagSource,
+    parse_weights,
+    preset_source,
+)
 
 PIN = "ab" * 32
 
@@ -109,12 +117,41 @@ def test_hub_folders_are_presets(text: str) -> None:
     assert "task.weights.h5" in source.files
 
 
+@pytest.mark.parametrize(("text", "address"), [
+    ("tfhub:google/nnlm-en-dim50/2", "tfhub:google/nnlm-en-dim50/2"),
+    ("tfhub://google/nnlm-en-dim50/2", "tfhub:google/nnlm-en-dim50/2"),
+    ("https://tfhub.dev/google/nnlm-en-dim50/2?tf-hub-format=compressed", "tfhub:google/nnlm-en-dim50/2"),
+    ("kaggle:google/nnlm/tensorFlow2/en-dim50/1", "kaggle:google/nnlm/tensorFlow2/en-dim50/1"),
+    ("https://www.kaggle.com/models/google/nnlm/tensorFlow2/en-dim50/1", "kaggle:google/nnlm/tensorFlow2/en-dim50/1"),
+    ("https://www.kaggle.com/models/google/nnlm/frameworks/tensorFlow2/variations/en-dim50/versions/1?tfhub=x",
+     "kaggle:google/nnlm/tensorFlow2/en-dim50/1"),
+    ("https://me:pw@host/a/module.tar.gz?token=t", "https://host/a/module.tar.gz"),
+])
+def test_modules_and_archives_are_folders(text: str, address: str) -> None:
+    """A TF Hub or Kaggle handle, its page, or an archive names a folder; its short address holds no secret."""
+    source = parse_weights(f"{text}#sha256={PIN}")
+    assert isinstance(source, FolderSource)
+    assert (source.address, source.sha256) == (address, PIN)
+    assert source.archive is not None
+    assert source.archive.file.sha256 == PIN
+
+
+def test_a_local_archive_is_a_folder(tmp_path: Path) -> None:
+    """The name's ending tells an archive from a weights file; .keras files stay weights."""
+    for name in ("a.tar.gz", "b.ZIP", "c.tgz"):
+        (tmp_path / name).touch()
+        assert parse_weights(tmp_path / name) == FolderSource(f"file:{name}", path=tmp_path / name)
+    (tmp_path / "d.keras").touch()
+    assert isinstance(parse_weights(tmp_path / "d.keras"), LocalSource)
+
+
 @pytest.mark.parametrize(("text", "message"), [
     ("kaggle:keras/vit/keras/base", "has no version"), ("kaggle:keras/vit", "must read kaggle:OWNER"),
-    ("kaggle:a/b/tensorFlow2/c/1", "only 'keras' can be loaded"), ("hf://repo", "must read hf://"),
+    ("kaggle:a/b/tensorFlow2/c", "has no version"), ("hf://repo", "must read hf://"),
     ("hf://org/../x", "must read hf://"), ("hf://org/repo@/../x/y", "must read hf://"), ("gs://bucket", "gs://BUCKET"),
-    ("https://host", "name a host and a file"), ("tfhub:google/x", "TensorFlow Hub modules cannot"),
-    ("https://tfhub.dev/google/x/1", "TensorFlow Hub modules cannot"), ("file:", "does not exist"),
+    ("https://host", "name a host and a file"), ("tfhub:google/x", "'tfhub:google/x/1'"),
+    ("https://tfhub.dev/google/../1", "must read tfhub:"), ("tfhub:x", "must read tfhub:"),
+    ("https://www.kaggle.com/models/google/x", "names no version of a model"), ("file:", "does not exist"),
 ])
 def test_malformed_addresses_are_explained(text: str, message: str) -> None:
     """Each mistake in an address is answered by the form that was expected."""
