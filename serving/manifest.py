@@ -32,11 +32,15 @@ class TensorContract:
 
 @dataclass(frozen=True, kw_only=True)
 class SignatureContract:
-    """What a signature takes and gives: tensors by their pinned names, and the kind of call ("predict", ...)."""
+    """What a signature takes and gives: tensors by their pinned names, and the kind of call ("predict", ...).
+
+    The inputs in `defaults` may be left out by a request; numbers, text or lists of them stand in.
+    """
 
     method: str
     inputs: Mapping[str, TensorContract]
     outputs: Mapping[str, TensorContract]
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,17 +57,18 @@ class Manifest:
 
     Attributes:
         name: The model's name at its export.
-        task: "classification", "binary_classification", "regression" or "features".
+        task: One of `zoo.spec.TASKS`.
         labels: Class names in the order of the last axis; empty where there are none.
         threshold: Probability in [0, 1] from which a binary classifier says `labels[1]`; None for other tasks.
-        top_k: How many labels an answer has; None for tasks without classes.
+        top_k: How many labels or words an answer has; None for tasks that rank nothing.
         signatures: Contracts by signature name.
         left_out: Signatures that the task would have but this model cannot, with the reason.
         batch_sizes: The batch sizes that were warmed up.
         target_serving: The TensorFlow Serving release that the operations were checked against.
         tolerance: The greatest differences to the golden vectors: "absolute", and "relative" to the largest value.
         golden: Requests and the answers that the Keras model gave, see `serving.export.golden`.
-        record: The zoo's record of the model: provenance of the weights, training, metrics, preprocessing.
+        record: The zoo's record of the model: provenance of the weights, training, metrics, preprocessing; of a
+            vocabulary its size and digest.
         versions: Versions of the packages that wrote it.
         files: Every file of the version but this one, by path with "/".
     """
@@ -164,4 +169,4 @@ def _manifest_of(data: dict[str, Any]) -> Manifest:
 def _signature_of(data: dict[str, Any]) -> SignatureContract:
     inputs, outputs = ({name: TensorContract(dtype=value["dtype"], shape=tuple(value["shape"]))
                         for name, value in data[side].items()} for side in ("inputs", "outputs"))
-    return SignatureContract(method=data["method"], inputs=inputs, outputs=outputs)
+    return SignatureContract(method=data["method"], inputs=inputs, outputs=outputs, defaults=data.get("defaults", {}))

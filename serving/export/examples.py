@@ -7,10 +7,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from zoo.spec import ImagePreprocessing, Preprocessing, TabularPreprocessing, TextPreprocessing
+from serving.export.raw_inputs import PAIR_INPUT, TEXT_INPUT
+from zoo.spec import TEXT_PREPROCESSING, ImagePreprocessing, Preprocessing, TabularPreprocessing
 
 IMAGE_FEATURE = "image/encoded"
-TEXT_FEATURE = "text"
 # Where a feature is not called like the raw signature's input.
 FEATURE_OF_INPUT = {"image_bytes": IMAGE_FEATURE}
 
@@ -25,16 +25,15 @@ def feature_spec(preprocessing: Preprocessing, tensors: Mapping[str, Any]) -> di
     Returns:
         Parsing rules by feature name, or why the model's inputs do not fit into a tf.Example.
     """
-    match preprocessing:
-        case ImagePreprocessing():
-            return {IMAGE_FEATURE: tf.io.FixedLenFeature([], tf.string)}
-        case TextPreprocessing():
-            return {TEXT_FEATURE: tf.io.FixedLenFeature([], tf.string)}
-        case TabularPreprocessing():
-            return {column.name: tf.io.FixedLenFeature([], tf.float32 if column.kind == "numeric" else tf.string)
-                    for column in preprocessing.columns}
-        case _:
-            return _tensor_features(tensors)
+    if isinstance(preprocessing, ImagePreprocessing):
+        return {IMAGE_FEATURE: tf.io.FixedLenFeature([], tf.string)}
+    if isinstance(preprocessing, TEXT_PREPROCESSING):
+        names = [TEXT_INPUT, PAIR_INPUT] if getattr(preprocessing, "pair", False) else [TEXT_INPUT]
+        return {name: tf.io.FixedLenFeature([], tf.string) for name in names}
+    if isinstance(preprocessing, TabularPreprocessing):
+        return {column.name: tf.io.FixedLenFeature([], tf.float32 if column.kind == "numeric" else tf.string)
+                for column in preprocessing.columns}
+    return _tensor_features(tensors)
 
 
 def _tensor_features(tensors: Mapping[str, Any]) -> dict[str, Any] | str:

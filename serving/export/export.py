@@ -13,21 +13,26 @@ from typing import Any
 import tensorflow as tf
 
 from serving.errors import ExportError, RepositoryError
+from serving.export.answers import Answers
 from serving.export.batching_file import BATCHING_FILE, batching_text, check_batch_sizes
+from serving.export.fit_checks import check_fit
 from serving.export.model_card import MODEL_CARD_FILE, model_card
 from serving.export.op_lists import known_ops
 from serving.export.reference import golden_vectors, signature_inputs, tolerance_for
 from serving.export.samples import Samples, make_samples
 from serving.export.saved_model_file import make_canonical
-from serving.export.servable_module import ServableModule, check_fit, trace_forward
-from serving.export.signatures import Answers, Signature, make_signatures
+from serving.export.servable_module import ServableModule, trace_forward
+from serving.export.short_record import short_record
+from serving.export.signature import Signature
+from serving.export.signatures import make_signatures
 from serving.export.validation import DEFAULT_TARGET, ValidationReport
 from serving.export.validation import validate as validate_folder
 from serving.export.warmup import write_warmup
 from serving.manifest import MANIFEST_FILE, Manifest
 from serving.repository import check_model_name, check_version, require_space, stage
+from zoo.layers.lora import merged_lora
 from zoo.preprocessing.transform import Transform, transform_for
-from zoo.spec import ModelRecord, record_of
+from zoo.spec import ModelRecord, WordPiecePreprocessing, record_of
 
 _PACKAGES = ("servable-zoo", "tensorflow", "keras", "numpy", "protobuf")
 _ROOM_BESIDE_WEIGHTS_BYTES = 32 * 2**20
@@ -81,21 +86,23 @@ def export_model(model: Any, root: str | Path, *, name: str | None = None, versi
     """Writes a model as `<root>/<name>/<version>/`, ready for TensorFlow Serving, and publishes it in one step.
 
     Nothing appears under a version number before it is complete, on the disk and, unless told otherwise, validated. A
-    version is never overwritten. After a failure nothing is left behind.
+    version is never overwritten. After a failure nothing is left behind. Low-rank adapters (LoRA) are folded into the
+    kernels that are written; the model itself keeps them.
 
     Args:
         model: A functional or Sequential keras.Model that carries its record (zoo.build, zoo.load, zoo.adopt).
         root: The model repository; made if missing.
         name: The name to serve it under; None takes the record's. Letters, digits, "_", "-" and ".".
         version: A number from 1 on that is free; None takes the next one.
-        top_k: Labels in an answer of a classifier, at most as many as it has classes.
+        top_k: Labels in an answer of a classifier, at most as many as it has classes; words for a gap.
         batch_sizes: Rows of the warm-up requests, ascending, each from 1 to 1024.
         allowed_batch_sizes: Sizes that TensorFlow Serving fills batches up to, ascending; None takes `batch_sizes`.
         target_serving: The TensorFlow Serving release, such as "2.20", whose operations may be used.
         warmup: Whether to write warm-up records.
         validate: Whether to check the version in a clean process before it is published (some seconds).
-        samples: Realistic inputs for warm-up records and golden vectors: pictures as paths or bytes, texts, rows
-            {column: value}, or {input name: array [n, ...]}. They are stored in the version. None takes made ones.
+        samples: Realistic inputs for warm-up records and golden vectors: pictures as paths or bytes, texts, pairs
+            (text, text), rows {column: value}, or {input name: array [n, ...]}. They are stored in the version. None
+            takes made ones.
 
     Returns:
         Where it is and what it promises.
@@ -116,14 +123,15 @@ def export_model(model: Any, root: str | Path, *, name: str | None = None, versi
         if version is not None:
             check_version(version)
             _require_free(Path(root), options.name, version)
-        servable = _prepare(model, record, top_k, samples)
-        require_space(root, _size_of(servable) + _ROOM_BESIDE_WEIGHTS_BYTES)
-        with stage(root, options.name) as staging:
-            manifest = _write(servable, staging.path, options)
-            report = validate_folder(staging.path, target_serving=target_serving) if validate else None
-            if report is not None:
-                report.require_ok()
-            path = staging.publish(version)
+        with merged_lora(model):
+            servable = _prepare(model, record, top_k, samples)
+            require_space(root, _size_of(servable) + _ROOM_BESIDE_WEIGHTS_BYTES)
+            with stage(root, options.name) as staging:
+                manifest = _write(servable, staging.path, options)
+                report = validate_folder(staging.path, target_serving=target_serving) if validate else None
+                if report is not None:
+                    report.require_ok()
+                path = staging.publish(version)
         if report is not None:
             report = dataclasses.replace(report, directory=str(path))
     except RepositoryError as error:
@@ -142,18 +150,27 @@ def _require_free(root: Path, name: str, version: int) -> None:
 
 
 def _prepare(model: Any, record: ModelRecord, top_k: int, samples: Any) -> _Servable:
+    record = _asking_for_gaps(record)
     forward = trace_forward(model, record)
     transform = transform_for(record.preprocessing)
     check_fit(forward, transform, record)
     answers = Answers.of(forward, record, top_k)
     signatures, left_out = make_signatures(answers, transform)
-    rows, tolerance = make_samples(forward, record, samples), tolerance_for(model)
+    rows, tolerance = make_samples(forward, record, samples, transform), tolerance_for(model)
     try:
         golden = golden_vectors(model, answers, transform, signatures, rows, tolerance)
     except tf.errors.OpError as error:
         raise ExportError(f"The model fails on a sample input: {_reason(error)}. Give `samples` that it can take, or "
                           "mend the model.") from error
     return _Servable(answers, transform, signatures, left_out, rows, tolerance, golden)
+
+
+def _asking_for_gaps(record: ModelRecord) -> ModelRecord:
+    """Makes "[MASK]" in a text mean the gap where filling gaps is the task: there it is asked for."""
+    preprocessing = record.preprocessing
+    if record.task != "masked_language_model" or not isinstance(preprocessing, WordPiecePreprocessing):
+        return record
+    return record.replace(preprocessing=dataclasses.replace(preprocessing, special_tokens_in_text=True))
 
 
 def _size_of(servable: _Servable) -> int:
@@ -183,7 +200,8 @@ def _write_saved_model(servable: _Servable, folder: Path, methods: Mapping[str, 
     except AssertionError as error:  # how TensorFlow says "untracked"
         raise ExportError("A layer of the model holds a table or file that is no weight, so it cannot be written: "
                           f"{' '.join(str(error).split())[:300]}. Move it into the preprocessing.") from error
-    make_canonical(folder, methods, {name: signature.aliases for name, signature in servable.signatures.items()})
+    make_canonical(folder, methods, {name: signature.aliases for name, signature in servable.signatures.items()},
+                   {name: signature.defaults for name, signature in servable.signatures.items()})
 
 
 def _manifest(servable: _Servable, options: _Options) -> Manifest:
@@ -200,7 +218,7 @@ def _manifest(servable: _Servable, options: _Options) -> Manifest:
         target_serving=options.target_serving,
         tolerance=servable.tolerance,
         golden=tuple(servable.golden),
-        record=record.to_dict(),
+        record=short_record(record),
         versions=_versions(),
     )
 

@@ -1,8 +1,9 @@
 """Golden vectors: requests with the answers that the Keras model gave, as JSON, and how answers are compared.
 
-One vector is {"signature", "inputs", "outputs", "certain"}. Inputs and outputs are tensors by name, see `encode`.
-"certain" says per row at which positions the order of the labels is no matter of rounding: two classes whose scores lie
-within the tolerance may change places on another machine.
+One vector is {"signature", "inputs", "outputs", "certain", "ordered"}. Inputs and outputs are tensors by name, see
+`encode`. "certain" says per row at which positions the order of the labels is no matter of rounding: two classes whose
+scores lie within the tolerance may change places on another machine. "ordered" names the outputs that this is about;
+where it is missing, they are labels, classes and indices.
 
 This file needs numpy only, because the validating process reads it without keras.
 """
@@ -96,9 +97,15 @@ def differences(vector: Mapping[str, Any], outputs: Mapping[str, Array],
         expected = decode(data)
         if "step" in data:
             actual = actual.reshape(-1)[::data["step"]]
-        line = compare(name, expected, actual, tolerance, vector.get("certain"))
+        line = compare(name, expected, actual, tolerance, certain_of(vector, name))
         if line:
             yield line
+
+
+def certain_of(vector: Mapping[str, Any], name: str) -> list[list[int]] | None:
+    """The positions of a golden vector's output that count, see `compare`."""
+    certain: list[list[int]] | None = vector.get("certain")
+    return certain if name in vector.get("ordered", _ORDERED_OUTPUTS) else None
 
 
 def compare(name: str, expected: Array, actual: Array, tolerance: Mapping[str, float],
@@ -106,17 +113,17 @@ def compare(name: str, expected: Array, actual: Array, tolerance: Mapping[str, f
     """One line on how two arrays of the same shape differ, or None if they agree.
 
     Args:
-        name: The output's name; labels and indices are compared at the certain positions only.
+        name: The output's name.
         expected: What should be.
         actual: What is.
         tolerance: "absolute" and "relative" to the largest expected value.
-        certain: Per row the positions that count for labels and indices; None = all.
+        certain: Per row the positions that count, over all other axes in their order; None = all.
     """
-    if name in _ORDERED_OUTPUTS and certain is not None:
-        counts = np.zeros(expected.shape, bool)
+    if certain is not None:
+        counts = np.zeros((len(expected), expected[:1].size), bool)
         for row, positions in enumerate(certain):
             counts[row, positions] = True
-        return _first_wrong(name, (expected != actual) & counts, expected, actual)
+        return _first_wrong(name, (expected != actual) & counts.reshape(expected.shape), expected, actual)
     if expected.dtype == object or not np.issubdtype(expected.dtype, np.floating):
         return _first_wrong(name, np.asarray(expected != actual), expected, actual)
     allowed = tolerance["absolute"] + tolerance["relative"] * float(np.max(np.abs(expected), initial=0.0))

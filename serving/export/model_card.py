@@ -10,6 +10,9 @@ from serving.manifest import Manifest, SignatureContract
 
 MODEL_CARD_FILE = "MODEL_CARD.md"
 _UNKNOWN = "not recorded"
+_SHOWN_TENSORS = 8
+# What a text is measured in, by the kind of preprocessing.
+_UNITS = {"text": "words", "wordpiece": "word pieces (special ones included)", "byte_pair": "tokens"}
 _ONE_PIXEL_PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAG7buVgAAAABJRU5ErkJggg=="
 
 
@@ -37,7 +40,7 @@ def _facts(manifest: Manifest) -> Iterator[str]:
     yield f"- Task: {_words(manifest.task)}; input: {record['input_kind']}"
     yield f"- Licence: {record.get('licence') or _UNKNOWN}"
     yield f"- Paper: {record.get('paper') or _UNKNOWN}"
-    if manifest.top_k is not None:
+    if manifest.top_k is not None and manifest.task != "masked_language_model":
         labels = manifest.labels
         shown = ", ".join(labels[:10]) + (f", ... ({len(labels)} in all)" if len(labels) > 10 else "")
         yield f"- Labels: {shown or 'none recorded; answers name classes by number'}"
@@ -54,7 +57,10 @@ def _calls(manifest: Manifest) -> Iterator[str]:
     yield "| signature | call | takes | gives |"
     yield "| --- | --- | --- | --- |"
     for name, signature in manifest.signatures.items():
-        yield f"| `{name}` | {signature.method} | {_tensors(signature.inputs)} | {_tensors(signature.outputs)} |"
+        takes, gives = _tensors(signature.inputs, signature.defaults), _tensors(signature.outputs, {})
+        yield f"| `{name}` | {signature.method} | {takes} | {gives} |"
+    if any(signature.defaults for signature in manifest.signatures.values()):
+        yield "\nOver gRPC a request may leave out inputs with `=`; REST wants every input."
     for name, reason in manifest.left_out.items():
         yield f"\nThere is no signature `{name}`: {reason}."
     name, signature = _favourite(manifest)
@@ -75,9 +81,14 @@ def _calls(manifest: Manifest) -> Iterator[str]:
     yield "```"
 
 
-def _tensors(tensors: Mapping[str, Any]) -> str:
-    shown = [f"`{name}` {tensor.dtype} {_sizes(tensor.shape)}" for name, tensor in tensors.items()]
-    return ", ".join(shown[:6]) + (f", ... ({len(shown)} columns)" if len(shown) > 6 else "")
+def _tensors(tensors: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
+    shown = [f"`{name}` {tensor.dtype} {_sizes(tensor.shape)}" + _default(name, defaults)
+             for name, tensor in tensors.items()]
+    return ", ".join(shown[:_SHOWN_TENSORS]) + (f", ... ({len(shown)} columns)" if len(shown) > _SHOWN_TENSORS else "")
+
+
+def _default(name: str, defaults: Mapping[str, Any]) -> str:
+    return f" = {json.dumps(_short(defaults[name]), ensure_ascii=False)}" if name in defaults else ""
 
 
 def _sizes(shape: tuple[int | None, ...]) -> str:
@@ -156,11 +167,14 @@ def _limits(manifest: Manifest) -> Iterator[str]:
     if manifest.task in ("classification", "binary_classification"):
         yield "- It always answers with one of its labels, for inputs that show none of them as well."
         yield "- Its scores are comparable between its labels; whether they are calibrated is a matter of measurement."
-    kind = manifest.record["preprocessing"]["kind"]
+    preprocessing = manifest.record["preprocessing"]
+    kind = preprocessing["kind"]
     if kind == "image":
         yield "- One unreadable picture in a request fails the whole request."
-    if kind == "text":
-        yield f"- It reads the first {manifest.record['preprocessing']['max_length']} words of a text and no more."
+    if kind in _UNITS:
+        end = "last" if preprocessing.get("truncation") == "left" else "first"
+        yield (f"- It reads the {end} {preprocessing['max_length']} {_UNITS[kind]} of a text and no more; the output "
+               "`truncated` says where something was cut off.")
     if kind == "tabular":
         yield "- A category that was not in its training data counts as none."
     yield "- How it does on data unlike its training data is not known."

@@ -10,11 +10,15 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from serving.errors import ExportError
+from serving.export.answers import RANKED_TASKS, Answers
 from serving.export.examples import FEATURE_OF_INPUT
 from serving.export.golden import certain_positions, encode
+from serving.export.raw_inputs import TRUNCATED_OUTPUT, in_order, reads_texts
 from serving.export.samples import Samples, strings
 from serving.export.servable_module import arranged
-from serving.export.signatures import CLASSIFY, DEFAULT, RAW_SIGNATURES, REGRESS, Answers, Signature
+from serving.export.signature import CLASSIFY, REGRESS, Signature
+from serving.export.signatures import DEFAULT, EMBED, RAW_SIGNATURES
+from serving.export.text_reference import filled, labelled
 from serving.protocol.examples import example_from_values
 from zoo.preprocessing.transform import Transform
 
@@ -34,7 +38,7 @@ def signature_inputs(name: str, samples: Samples) -> dict[str, Array]:
     """The samples as a signature takes them: arrays [n, ...] by input name."""
     if name == DEFAULT:
         return dict(samples.tensors)
-    if name in RAW_SIGNATURES.values():
+    if name in RAW_SIGNATURES.values() or name == EMBED:
         return dict(samples.raw)
     return {"inputs": strings(serialized_examples(samples))}
 
@@ -63,27 +67,44 @@ def golden_vectors(model: Any, answers: Answers, transform: Transform, signature
         ExportError: The model answers NaN or infinity, or a classifier something that is no probability.
     """
     direct = _outputs(model, answers, list(samples.tensors.values()))
-    through = _outputs(model, answers, [_transformed(transform, samples)]) if samples.raw else direct
+    made = _transformed(transform, answers, samples) if samples.raw else []
+    through = _outputs(model, answers, made) if samples.raw else direct
     vectors = []
     for name in signatures:
-        outputs = direct if name == DEFAULT else through
-        certain = None
-        if name != DEFAULT and answers.top_k is not None:
-            order = _order(outputs["probabilities"], answers)
-            both = _both_classes(outputs["probabilities"], answers)
-            certain = certain_positions(both, order, tolerance)
-            outputs = _ranked(both, order, answers)
-        vectors.append({"signature": name, "certain": certain,
+        outputs, certain = (direct, {}) if name == DEFAULT else _answer(through, made, answers, transform, samples,
+                                                                       tolerance)
+        vectors.append({"signature": name, **({"certain": None} | certain),
                         "inputs": {key: encode(value) for key, value in signature_inputs(name, samples).items()},
                         "outputs": {key: encode(value, sample=True) for key, value in _shaped(name, outputs).items()}})
     return vectors
 
 
-def _transformed(transform: Any, samples: Samples) -> Array:
+def _answer(outputs: dict[str, Array], tensors: list[Array], answers: Answers, transform: Any, samples: Samples,
+            tolerance: Mapping[str, float]) -> tuple[dict[str, Array], dict[str, Any]]:
+    """The answer to raw inputs or tf.Examples, and what a golden vector says about the order in it."""
+    task, certain = answers.record.task, {}
+    if task in RANKED_TASKS:
+        both = _both_classes(outputs["probabilities"], answers)
+        order = _order(outputs["probabilities"], answers)
+        outputs, certain = _ranked(both, order, answers), {"certain": certain_positions(both, order, tolerance)}
+    if task == "token_classification" and samples.raw:
+        outputs, certain = labelled(outputs["probabilities"], transform, samples.raw["text"], answers.names, tolerance)
+    if task == "masked_language_model" and samples.raw and answers.top_k is not None:
+        token_ids = dict(zip(answers.forward.inputs, tensors, strict=True))["token_ids"]
+        outputs, certain = filled(outputs["logits"], token_ids, transform, answers.top_k, tolerance)
+    if reads_texts(answers.record):
+        outputs = outputs | {TRUNCATED_OUTPUT: np.asarray(transform.truncated(*samples.raw.values()))}
+    return outputs, certain
+
+
+def _transformed(transform: Any, answers: Answers, samples: Samples) -> list[Array]:
     if "image_bytes" in samples.raw and hasattr(transform, "from_bytes"):
-        return np.stack([transform.from_bytes(tf.constant(picture)).numpy() for picture in samples.raw["image_bytes"]])
+        pictures = samples.raw["image_bytes"]
+        return [np.stack([transform.from_bytes(tf.constant(picture)).numpy() for picture in pictures])]
     columns = {name: tf.constant(values) for name, values in samples.raw.items()}
-    return np.asarray(transform.batch(columns["text"] if hasattr(transform, "truncated") else columns))
+    if not reads_texts(answers.record):
+        return [np.asarray(transform.batch(columns))]
+    return [np.asarray(tensor) for tensor in in_order(transform.batch(*columns.values()), answers.forward)]
 
 
 def _outputs(model: Any, answers: Answers, tensors: list[Array]) -> dict[str, Array]:
@@ -102,7 +123,7 @@ def _check_numbers(name: str, array: Array) -> None:
                           "`samples`.")
     if name != "probabilities":
         return
-    sums_to_one = array.shape[1] == 1 or np.allclose(array.sum(axis=1), 1.0, atol=2e-2)
+    sums_to_one = array.shape[-1] == 1 or np.allclose(array.sum(axis=-1), 1.0, atol=2e-2)
     if not sums_to_one or array.min() < -1e-3 or array.max() > 1 + 1e-3:
         raise ExportError(f"The model's output is no probability (from {array.min():.3g} to {array.max():.3g}; a row "
                           f"sums to {array[0].sum():.3g}). Build it with classifier_activation='softmax' for classes, "

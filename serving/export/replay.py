@@ -12,7 +12,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from serving.errors import ValidationError
-from serving.export.golden import compare, decode, differences
+from serving.export.golden import certain_of, compare, decode, differences
+from serving.export.signature import plain_default
 from serving.export.validation import Finding
 from serving.export.warmup import MAX_RECORDS, read_warmup
 from serving.manifest import Manifest, SignatureContract
@@ -62,10 +63,11 @@ class LoadedVersion:
         if signature not in definitions:
             raise ValidationError(f"there is no signature {signature!r}; it has {sorted(definitions)}")
         definition = definitions[signature]
-        if set(inputs) != set(definition.inputs):
+        if not set(definition.inputs) - set(definition.defaults) <= set(inputs) <= set(definition.inputs):
             raise ValidationError(f"the signature {signature!r} takes {sorted(definition.inputs)}, "
                                   f"received {sorted(inputs)}")
-        feeds = {definition.inputs[name].name: array for name, array in inputs.items()}
+        given = {name: tf.make_ndarray(proto) for name, proto in definition.defaults.items()} | dict(inputs)
+        feeds = {definition.inputs[name].name: array for name, array in given.items()}
         fetches = {name: info.name for name, info in definition.outputs.items()}
         return dict(self._session.run(fetches, feeds))
 
@@ -123,7 +125,10 @@ def _record_inputs(record: PredictionLog) -> dict[str, Array]:
 
 
 def golden_findings(version: LoadedVersion, manifest: Manifest) -> Iterator[Finding]:
-    """Replays the golden vectors as one batch, row by row and with no row; yields what differs."""
+    """Replays the golden vectors as one batch, row by row and with no row; yields what differs.
+
+    An axis of any size may be shorter for a row alone: then nothing is padded to fit a longer one.
+    """
     for vector in manifest.golden:
         signature = vector["signature"]
         inputs = {name: decode(data) for name, data in vector["inputs"].items()}
@@ -132,27 +137,52 @@ def golden_findings(version: LoadedVersion, manifest: Manifest) -> Iterator[Find
             for line in differences(vector, together, manifest.tolerance):
                 yield Finding("golden vectors", f"{signature}: {line}. The graph does not compute what the Keras model "
                               "does.")
-            yield from _batch_findings(version, signature, inputs, together, vector.get("certain"), manifest)
+            yield from _batch_findings(version, vector, inputs, together, manifest)
         except Exception as error:
             yield Finding("golden vectors", f"{signature} fails: {one_line(error)}")
 
 
-def _batch_findings(version: LoadedVersion, signature: str, inputs: Mapping[str, Array], together: Mapping[str, Array],
-                    certain: list[list[int]] | None, manifest: Manifest) -> Iterator[Finding]:
-    rows = len(next(iter(inputs.values())))
+def _batch_findings(version: LoadedVersion, vector: Mapping[str, Any], inputs: Mapping[str, Array],
+                    together: Mapping[str, Array], manifest: Manifest) -> Iterator[Finding]:
+    signature, rows = vector["signature"], len(next(iter(inputs.values())))
     singles = [version.run(signature, {name: array[row:row + 1] for name, array in inputs.items()})
                for row in range(rows)]
+    empty = version.run(signature, {name: array[:0] for name, array in inputs.items()})
     for name, batch in together.items():
-        alone = np.concatenate([single[name] for single in singles])
-        line = (compare(name, batch, alone, manifest.tolerance, certain) if alone.shape == batch.shape
-                else f"{name}: shape {list(alone.shape)} alone, {list(batch.shape)} together")
+        promised = _promised(manifest, signature, name, batch)
+        alone = _in_place([single[name] for single in singles], batch, promised)
+        line = (f"{name}: shapes {[list(single[name].shape) for single in singles]} alone, {list(batch.shape)} together"
+                if alone is None else compare(name, batch, alone, manifest.tolerance, certain_of(vector, name)))
         if line:
             yield Finding("batching", f"{signature}: rows answer otherwise alone than in a batch of {rows}: {line}.")
-    empty = version.run(signature, {name: array[:0] for name, array in inputs.items()})
-    for name, array in empty.items():
-        if array.shape[0] != 0 or array.shape[1:] != together[name].shape[1:]:
-            yield Finding("batching", f"{signature}: an empty batch answers {name} of shape {list(array.shape)}, "
-                          f"expected {[0, *together[name].shape[1:]]}.")
+        if not _is_row_shape(empty[name].shape, promised, rows=0):
+            yield Finding("batching", f"{signature}: an empty batch answers {name} of shape {list(empty[name].shape)}, "
+                          f"expected {[0, *('any' if size is None else size for size in promised[1:])]}.")
+
+
+def _promised(manifest: Manifest, signature: str, name: str, batch: Array) -> tuple[int | None, ...]:
+    """An output's shape by the contract, whose lack is another check's finding."""
+    contract = manifest.signatures.get(signature)
+    tensor = contract.outputs.get(name) if contract else None
+    return tensor.shape if tensor else (None, *batch.shape[1:])
+
+
+def _in_place(singles: list[Array], batch: Array, promised: tuple[int | None, ...]) -> Array | None:
+    """The answers of single rows where they belong in the batch's answer, or None where a shape does not fit."""
+    together = np.array(batch)
+    if len(singles) != len(together):
+        return None
+    for row, single in enumerate(singles):
+        fits = _is_row_shape(single.shape, promised, rows=1)
+        if not fits or any(size > room for size, room in zip(single.shape[1:], together.shape[1:], strict=True)):
+            return None
+        together[(row, *(slice(size) for size in single.shape[1:]))] = single[0]
+    return together
+
+
+def _is_row_shape(shape: tuple[int, ...], promised: tuple[int | None, ...], *, rows: int) -> bool:
+    return len(shape) == len(promised) and shape[0] == rows and all(
+        wanted is None or size == wanted for size, wanted in zip(shape[1:], promised[1:], strict=True))
 
 
 # === The contract ===
@@ -183,4 +213,7 @@ def _contract_difference(definition: Any, promised: SignatureContract) -> str | 
             shape = tuple(None if size == -1 else size for size in (dim.size for dim in infos[name].tensor_shape.dim))
             if (dtype, shape) != (tensor.dtype, tensor.shape):
                 return f"{side} {name!r} is {dtype} {list(shape)}, promised is {tensor.dtype} {list(tensor.shape)}"
+    defaults = {name: plain_default(tf.make_ndarray(proto)) for name, proto in definition.defaults.items()}
+    if defaults != dict(promised.defaults):
+        return f"its defaults are {defaults}, promised are {dict(promised.defaults)}"
     return None

@@ -12,12 +12,13 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from serving.errors import ExportError
+from serving.export.raw_inputs import raw_specs, reads_pairs, reads_texts
+from serving.export.sample_texts import SAMPLES, sample_texts
 from serving.export.servable_module import Forward
 from zoo.spec import ImagePreprocessing, ModelRecord, TabularPreprocessing, TextPreprocessing
 
 Array = NDArray[Any]
 
-SAMPLES = 3
 _SEED = 20240229
 _OPEN_AXIS = 8  # the size that an axis of any size gets
 _LARGEST_PICTURE = 480  # pixels; a photograph's cost without a photograph's bytes
@@ -31,34 +32,42 @@ class Samples:
     Attributes:
         tensors: The model's own inputs by name, [n, ...].
         raw: What the preprocessing takes, by input name of the raw signature: bytes objects [n] or float32 [n]; empty
-            for a model that takes tensors.
+            for a model that takes tensors. Texts differ in length, so that rows are padded.
     """
 
     tensors: Mapping[str, Array]
     raw: Mapping[str, Array]
 
 
-def make_samples(forward: Forward, record: ModelRecord, given: Any = None) -> Samples:
+def make_samples(forward: Forward, record: ModelRecord, given: Any = None, transform: Any = None) -> Samples:
     """Collects samples.
 
     Args:
         forward: The model's inputs.
         record: Its record.
-        given: The user's own, or None. Images: a sequence of files or of their bytes. Text: a sequence of str. Tables:
-            a sequence of rows {column: value}. Tensors: {input name: array [n, ...]}.
+        given: The user's own, or None. Images: a sequence of files or of their bytes. Text: a sequence of str, or of
+            (str, str) for a model that reads pairs. Tables: a sequence of rows {column: value}. Tensors: {input name:
+            array [n, ...]}.
+        transform: The preprocessing, which a model of several inputs needs: they must fit each other.
 
     Raises:
         ExportError: `given` is empty or of another kind.
     """
+    if reads_texts(record):
+        texts = sample_texts(record) if given is None else _given_texts(record, _several(given))
+        raw = {name: strings([text.encode("utf-8", "surrogatepass") for text in column])
+               for name, column in zip(raw_specs(record), texts, strict=True)}
+        made = transform.batch(*raw.values()) if transform is not None else None
+        if isinstance(made, Mapping):
+            return Samples({name: made[name].numpy() for name in forward.inputs}, raw)
     generator = np.random.Generator(np.random.PCG64(_SEED))
     tensors = {name: _tensor(spec, record, generator) for name, spec in forward.inputs.items()}
     match record.preprocessing:
         case ImagePreprocessing() as image:
             pictures = _pictures(image) if given is None else [_picture_bytes(item) for item in _several(given)]
             return Samples(tensors, {"image_bytes": strings(pictures)})
-        case TextPreprocessing() as text:
-            texts = _texts(text) if given is None else [str(item) for item in _several(given)]
-            return Samples(tensors, {"text": strings([item.encode() for item in texts])})
+        case TextPreprocessing():
+            return Samples(tensors, raw)
         case TabularPreprocessing() as table:
             return Samples(tensors, _columns(table, _rows(table) if given is None else _several(given)))
         case _:
@@ -79,6 +88,17 @@ def _several(given: Any) -> list[Any]:
     return list(given)
 
 
+def _given_texts(record: ModelRecord, items: list[Any]) -> list[list[str]]:
+    """The user's texts, one list or two."""
+    pairs = reads_pairs(record)
+    for item in items:
+        is_pair = isinstance(item, tuple | list) and len(item) == 2 and all(isinstance(text, str) for text in item)
+        if not (is_pair if pairs else isinstance(item, str)):
+            raise ExportError(f"`samples` for this model is a sequence of {'(text, text)' if pairs else 'str'}. "
+                              f"Received: {item!r}")
+    return [list(column) for column in zip(*items, strict=True)] if pairs else [items]
+
+
 # === Tensors ===
 
 
@@ -89,7 +109,9 @@ def _tensor(spec: Any, record: ModelRecord, generator: np.random.Generator) -> A
     if not spec.dtype.is_floating:
         words = 2 + len(record.preprocessing.vocabulary) if isinstance(record.preprocessing, TextPreprocessing) else 2
         dtype: type[np.generic] = spec.dtype.as_numpy_dtype
-        return np.array(generator.integers(0, words, shape), dtype)
+        drawn = generator.integers(0, words, shape)
+        # A row that is all padding has no meaning.
+        return np.array(np.ones(shape) if spec.name == "padding_mask" else drawn, dtype)
     # Quarters compress well, and a sum of them is exact.
     return (generator.integers(-8, 9, shape) / 4).astype(np.float32)
 
@@ -144,14 +166,7 @@ def _picture(height: int, width: int, channels: int, phase: int) -> bytes:
     return bytes(tf.io.encode_jpeg(pixels, quality=90).numpy())
 
 
-# === Texts and rows ===
-
-
-def _texts(text: TextPreprocessing) -> list[str]:
-    words = text.vocabulary[:64] or ("word",)
-    lengths = (min(4, text.max_length), max(1, text.max_length // 2), text.max_length + 2)
-    return [" ".join(words[(start + index) % len(words)] for index in range(length))
-            for start, length in enumerate(lengths)]
+# === Rows of tables ===
 
 
 def _rows(table: TabularPreprocessing) -> list[dict[str, Any]]:

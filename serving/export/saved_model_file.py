@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import tensorflow as tf
 from google.protobuf import text_format
 from tensorflow.core.protobuf import saved_model_pb2
 
@@ -25,7 +26,8 @@ _COUNTED_NAME = re.compile(r"(key_value_init|text_file_init)(\d+)|(_cond_)(\d+)(
 _METHOD_NAME = "tensorflow/serving/{}"
 
 
-def make_canonical(directory: Path, methods: Mapping[str, str], aliases: Mapping[str, Mapping[str, str]]) -> None:
+def make_canonical(directory: Path, methods: Mapping[str, str], aliases: Mapping[str, Mapping[str, str]],
+                   defaults: Mapping[str, Mapping[str, Any]] | None = None) -> None:
     """Rewrites the saved_model.pb of a folder that tf.saved_model.save wrote, and drops its fingerprint.pb.
 
     fingerprint.pb holds a random number and a checksum of the file before the rewrite. No loader needs it; the
@@ -35,6 +37,8 @@ def make_canonical(directory: Path, methods: Mapping[str, str], aliases: Mapping
         directory: The SavedModel's folder.
         methods: Kind of call ("predict", "classify", "regress") by signature name.
         aliases: By signature name: the pinned name of an input by the name of the function's argument.
+        defaults: By signature name: arrays that stand in for inputs that a request leaves out, by pinned name. They
+            take the place of what TensorFlow wrote of a function's own defaults.
     """
     path = directory / SAVED_MODEL_FILE
     saved_model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
@@ -43,6 +47,8 @@ def make_canonical(directory: Path, methods: Mapping[str, str], aliases: Mapping
         meta_graph.signature_def[name].method_name = _METHOD_NAME.format(method)
     for name, pinned in aliases.items():
         _pin_input_names(meta_graph, name, pinned)
+    for name, arrays in (defaults or {}).items():
+        _write_defaults(meta_graph.signature_def[name], arrays)
     for node in _nodes(meta_graph):
         _make_portable(node)
     for function in meta_graph.graph_def.library.function:
@@ -110,6 +116,13 @@ def _pin_input_names(meta_graph: Any, signature: str, pinned: Mapping[str, str])
         fields[name].CopyFrom(fields[argument])
         fields[name].tensor_spec_value.name = name
         del fields[argument]
+
+
+def _write_defaults(definition: Any, arrays: Mapping[str, Any]) -> None:
+    definition.defaults.clear()
+    for name, array in arrays.items():
+        proto = tf.make_tensor_proto(array, tf.as_dtype(definition.inputs[name].dtype), array.shape)
+        definition.defaults[name].CopyFrom(proto)
 
 
 def _signature_node(objects: Any, signature: str) -> int:

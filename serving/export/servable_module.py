@@ -1,7 +1,8 @@
 """The tf.Module that becomes the SavedModel: each weight once, the forward pass traced once for all signatures.
 
-The module holds plain tf.Variables and the preprocessing's tables and nothing else. The Keras model lives in closures
-only: as an attribute it would be tracked, which stores every weight twice and an optimizer's slots with it.
+The module holds plain tf.Variables, the tables and files of the preprocessing and of layers, and nothing else. The
+Keras model lives in closures only: as an attribute it would be tracked, which stores every weight twice and an
+optimizer's slots with it.
 """
 
 from __future__ import annotations
@@ -16,11 +17,15 @@ import keras
 import tensorflow as tf
 
 from serving.errors import ExportError
+from serving.export.token_checks import TokenLimits
 from zoo.preprocessing.transform import Transform
-from zoo.spec import ImagePreprocessing, ModelRecord, TensorPreprocessing
+from zoo.spec import ModelRecord
 
 # Names that Keras makes up count upwards through a process, so they are no contract with a client.
 _MADE_UP_NAME = re.compile(r"(input_layer|keras_tensor|input)(_\d+)?")
+_RESOURCES = (tf.saved_model.experimental.TrackableResource, tf.saved_model.Asset)
+_OUTPUT_NAMES = {"features": "features", "regression": "values", "embedding": "embedding",
+                 "masked_language_model": "logits", "language_model": "logits"}
 
 
 @dataclass(frozen=True)
@@ -32,20 +37,25 @@ class Forward:
         outputs: tf.TensorSpec [N, ...] float32 by pinned name.
         call: From a list of tensors in the order of `inputs` to a dict of the outputs. Any N, 0 as well.
         variables: The tf.Variables that it reads, in the order of `model.variables`.
+        resources: Tables and files that its layers hold.
+        longest: The most tokens per row that it reads; None where there is no such limit.
     """
 
     inputs: Mapping[str, Any]
     outputs: Mapping[str, Any]
     call: Any
     variables: tuple[Any, ...] = field(repr=False)
+    resources: tuple[Any, ...] = field(default=(), repr=False)
+    longest: int | None = None
 
 
 class ServableModule(tf.Module):  # type: ignore[misc]
-    """What is tracked, and so written: the weights and the transform's resources."""
+    """What is tracked, and so written: the weights, and the resources of layers and the transform."""
 
     def __init__(self, forward: Forward, transform: Transform) -> None:
         super().__init__(name="servable")
         self.weights = list(forward.variables)
+        self.resources = list(forward.resources)
         self.transform = transform
 
 
@@ -61,13 +71,14 @@ def trace_forward(model: Any, record: ModelRecord) -> Forward:
     """
     inputs = _input_specs(model, record)
     names = _output_names(model, record)
+    limits = TokenLimits.of(model, list(inputs))
 
     def forward(*tensors: Any) -> dict[str, Any]:
         rows = tf.shape(tensors[0])[0]
         # oneDNN's convolution gives an empty batch the wrong shape, so an empty one is computed with one row of zeros.
         # Where N > 0 the tensors pass through without a copy.
-        filled = [_never_empty(tensor, tf.equal(rows, 0)) for tensor in tensors]
-        outputs = model(arranged(model, filled), training=False)
+        filled = {name: _never_empty(tensor, tf.equal(rows, 0)) for name, tensor in zip(inputs, tensors, strict=True)}
+        outputs = model(arranged(model, list(limits.checked(filled).values())), training=False)
         flat = tf.nest.flatten(outputs)
         return {name: tf.cast(tensor, tf.float32)[:rows] for name, tensor in zip(names, flat, strict=True)}
 
@@ -76,14 +87,29 @@ def trace_forward(model: Any, record: ModelRecord) -> Forward:
         concrete = call.get_concrete_function()
     captured = {id(variable) for variable in concrete.variables}
     own = tuple(variable.value for variable in model.variables if id(variable.value) in captured)
+    resources = tuple(resource for layer in model._flatten_layers() for resource in resources_of(layer))
     outputs = {name: tf.TensorSpec([None, *spec.shape[1:]], tf.float32, name=name)
                for name, spec in concrete.structured_outputs.items()}
-    return Forward(inputs, outputs, call, own)
+    return Forward(inputs, outputs, call, own, resources, limits.longest)
+
+
+def resources_of(layer: Any) -> list[Any]:
+    """The tables and files that a layer computes with and that are no variables of it.
+
+    Args:
+        layer: A keras.Layer. One that keeps them out of its attributes, or inside something larger, names them in an
+            attribute or property `export_resources`, a sequence of tf.lookup tables, tf.saved_model.Asset and other
+            trackable objects.
+    """
+    named = getattr(layer, "export_resources", None)
+    if named is not None:
+        return list(named)
+    return [value for value in vars(layer).values() if isinstance(value, _RESOURCES)]
 
 
 def _never_empty(tensor: Any, is_empty: Any) -> Any:
-    """The tensor itself, or one row of zeros in place of an empty batch."""
-    shape = tf.concat([[1], tf.shape(tensor)[1:]], axis=0)
+    """The tensor itself, or one row of zeros in place of an empty batch; an axis without any size gets one place."""
+    shape = tf.concat([[1], tf.maximum(tf.shape(tensor)[1:], 1)], axis=0)
     # Not tf.pad: oneDNN fuses it with a convolution that follows and forgets the batch axis.
     filled = tf.cond(is_empty, lambda: tf.zeros(shape, tensor.dtype), lambda: tensor)
     filled.set_shape([None, *tensor.shape[1:]])
@@ -124,8 +150,8 @@ def _names_by_meaning(record: ModelRecord, count: int) -> list[str]:
 
 def _output_names(model: Any, record: ModelRecord) -> list[str]:
     outputs = model.outputs[0] if isinstance(model, keras.Sequential) else model.output
-    if len(tf.nest.flatten(outputs)) == 1:
-        return [{"features": "features", "regression": "values"}.get(record.task, "probabilities")]
+    if len(tf.nest.flatten(outputs)) == 1 and not (record.task == "features" and isinstance(outputs, Mapping)):
+        return [_OUTPUT_NAMES.get(record.task, "probabilities")]
     if record.task != "features":
         raise ExportError(f"A model for {record.task} has one output. Received: {len(tf.nest.flatten(outputs))}. "
                           "Export a keras.Model with the one that answers the task, or give it a record with the task "
@@ -150,32 +176,3 @@ def _portable_recurrence(model: Any) -> Iterator[None]:
     finally:
         for layer, value in zip(layers, before, strict=True):
             layer.use_cudnn = value
-
-
-def check_fit(forward: Forward, transform: Transform, record: ModelRecord) -> None:
-    """Checks that what the transform makes is what the model takes.
-
-    Raises:
-        ExportError: It makes one tensor and the model takes several, or another shape.
-    """
-    if isinstance(record.preprocessing, TensorPreprocessing):
-        return
-    if len(forward.inputs) != 1:
-        raise ExportError(f"The {record.preprocessing.kind} preprocessing makes one tensor, and the model takes "
-                          f"{len(forward.inputs)}: {', '.join(forward.inputs)}. Give it a record "
-                          "with TensorPreprocessing().")
-    (name, spec), = forward.inputs.items()
-    made = _made_shape(transform, record)
-    if not spec.shape[1:].is_compatible_with(made):
-        raise ExportError(f"The {record.preprocessing.kind} preprocessing makes tensors of shape {list(made)}, and the "
-                          f"model's input {name!r} has {spec.shape[1:].as_list()} (without the batch axis). "
-                          "Export with the record that belongs to this model.")
-
-
-def _made_shape(transform: Any, record: ModelRecord) -> list[int]:
-    preprocessing: Any = record.preprocessing
-    if isinstance(preprocessing, ImagePreprocessing):
-        return [preprocessing.height, preprocessing.width, preprocessing.channels]
-    if preprocessing.kind == "text":
-        return [preprocessing.max_length]
-    return list(preprocessing.shape) or [transform.width]

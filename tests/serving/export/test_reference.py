@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from serving.export.answers import Answers
 from serving.export.golden import decode
 from serving.export.reference import golden_vectors, serialized_examples, tolerance_for
 from serving.export.samples import make_samples
 from serving.export.servable_module import trace_forward
-from serving.export.signatures import Answers, make_signatures
+from serving.export.signatures import make_signatures
 from serving.protocol.generated.serving_pb2 import Example
 from tests.serving.export.small_models import image_classifier, table_regressor, text_classifier
 from zoo.preprocessing.transform import transform_for

@@ -14,8 +14,9 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from serving.errors import ExportError
 from serving.export import export_model
+from serving.export.fit_checks import check_fit
 from serving.export.replay import LoadedVersion
-from serving.export.servable_module import ServableModule, check_fit, trace_forward
+from serving.export.servable_module import ServableModule, trace_forward
 from tests.serving.export.small_models import (
     feature_extractor,
     image_classifier,

@@ -14,10 +14,11 @@ from PIL import Image
 
 from serving.errors import ExportError
 from serving.export import export_model
+from serving.export.answers import Answers
 from serving.export.replay import LoadedVersion
 from serving.export.samples import strings
 from serving.export.servable_module import trace_forward
-from serving.export.signatures import Answers, make_signatures
+from serving.export.signatures import make_signatures
 from serving.manifest import TensorContract, read_manifest
 from tests.serving.export.small_models import (
     DIGITS,
