@@ -36,6 +36,8 @@ from zoo.evaluation.ranking_metrics import BinaryRanking, MacroRanking
 from zoo.evaluation.regression_metrics import RegressionErrors, output_results
 from zoo.evaluation.report import EvaluationReport
 from zoo.evaluation.threshold import ThresholdChoice, choose_threshold
+from zoo.evaluation.token_evaluator import evaluate_tokens
+from zoo.evaluation.token_predictions import TOKEN_TASKS
 from zoo.spec import ModelRecord, record_of
 
 DEFAULT_THRESHOLD = 0.5
@@ -64,7 +66,8 @@ def evaluate(model: Any, split: EvaluationSplit | None, *, labels: Sequence[str]
         split: The examples, which the model was not trained on.
         labels: Class names in the order of the model's output; two for a binary model (the second is the positive
             one); empty for numbered classes. Regression: names of the outputs, or empty.
-        task: "classification", "binary_classification" or "regression".
+        task: "classification", "binary_classification", "regression", "token_classification", "language_model" or
+            "masked_language_model".
         threshold: Probability in [0, 1] from which on a binary model says the second label. None takes the one in the
             model's record, or 0.5 if it has none. Other tasks ignore it.
         batch_size: Examples per step.
@@ -82,6 +85,9 @@ def evaluate(model: Any, split: EvaluationSplit | None, *, labels: Sequence[str]
         DataError: An empty split, targets that do not fit, or predictions that are not finite.
     """
     check_resamples(bootstrap_samples)
+    if task in TOKEN_TASKS:
+        return evaluate_tokens(model, split, labels=labels, task=task, batch_size=batch_size, mistakes=mistakes,
+                               bootstrap_samples=bootstrap_samples, seed=seed, progress=progress)
     chosen = _threshold_of(model) if threshold is None else threshold
     _check_threshold(chosen)
     predictions = predict(model, split, task=task, batch_size=batch_size, progress=progress)

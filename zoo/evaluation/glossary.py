@@ -32,6 +32,15 @@ METRICS: dict[str, Meaning] = {
                                             "than two classes one against the rest, then the plain mean."),
     "average_precision": Meaning("Average precision", "higher", "Area under precision over recall; with more than two "
                                                                 "classes one against the rest, then the plain mean."),
+    "entity_precision": Meaning("Entity precision", "higher", "Of the entities that were named, the share with the "
+                                "right kind, beginning and end."),
+    "entity_recall": Meaning("Entity recall", "higher", "Of the entities, the share that was found whole."),
+    "entity_f1": Meaning("Entity F1", "higher", "Harmonic mean of entity precision and entity recall."),
+    "loss": Meaning("Loss", "lower", "Mean of -ln(probability given to the true token), in nats per token."),
+    "perplexity": Meaning("Perplexity", "lower", "e to the loss: among how many equal choices it is like guessing."),
+    "nats_per_character": Meaning("Nats per character", "lower", "The loss of all tokens over the characters that they "
+                                  "stand for: comparable between vocabularies."),
+    "bits_per_byte": Meaning("Bits per byte", "lower", "The same in bits over the UTF-8 bytes."),
     "log_loss": Meaning("Log loss", "lower", "Mean of -ln(probability given to the truth), in nats."),
     "brier_score": Meaning("Brier score", "lower", "Mean squared distance of the probabilities from the truth, summed "
                                                    "over classes (binary: of the positive class alone)."),

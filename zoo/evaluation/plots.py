@@ -214,6 +214,22 @@ def _histogram_edges(values: NDArray[np.float64]) -> NDArray[np.float64]:
 # === Training ===
 
 
+def plot_loss_by_place(losses: Sequence[float], path: Path) -> None:
+    """Draws how much a language model gains from what stands before.
+
+    Args:
+        losses: Mean loss in nats at each place of a block.
+        path: The PNG to write.
+    """
+    figure = new_figure(6.0, 3.4)
+    axes = figure.add_subplot()
+    axes.plot(np.arange(len(losses)), losses, color=BLUE, linewidth=1.6)
+    dress(axes, title="Loss by the number of tokens before", x="tokens of the block before it", y="nats per token")
+    axes.set_ylim(bottom=0.0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    save_figure(figure, path)
+
+
 def plot_history(history: Sequence[Mapping[str, float]], path: Path) -> bool:
     """Draws each quantity of a training run over its epochs, with its validation value in the same picture.
 

@@ -74,9 +74,10 @@ def predict(model: Any, split: EvaluationSplit | None, *, task: str, batch_size:
         ArgumentError: A task that cannot be judged, or a model that does not fit the task or the inputs.
         DataError: An empty split, targets that do not fit the task, or predictions that are not finite.
     """
-    split, sources = _checked_split(split, task, batch_size)
+    _check_task(task)
+    split, sources = checked_split(split, batch_size)
     batches = split.batches(batch_size)
-    step = _compiled(model, batches.element_spec[0])
+    step = compiled(model, batches.element_spec[0])
     outputs: NDArray[np.float32] | None = None
     targets: list[NDArray[Any]] = []
     done = 0
@@ -133,9 +134,13 @@ def _check_task(task: str) -> None:
                             f"{', '.join(TASKS)}. Received: {task!r}")
 
 
-def _checked_split(split: EvaluationSplit | None, task: str,
-                   batch_size: int) -> tuple[EvaluationSplit, tuple[str, ...]]:
-    _check_task(task)
+def checked_split(split: EvaluationSplit | None, batch_size: int) -> tuple[EvaluationSplit, tuple[str, ...]]:
+    """Returns a split that has examples, and the source of each.
+
+    Raises:
+        ArgumentError: `batch_size` below 1.
+        DataError: An empty split, or one that names more or fewer sources.
+    """
     if batch_size < 1:
         raise ArgumentError(f"`batch_size` must be at least 1 example. Received: {batch_size}")
     if split is None or split.count == 0:
@@ -147,8 +152,16 @@ def _checked_split(split: EvaluationSplit | None, task: str,
     return split, sources
 
 
-def _compiled(model: Any, input_spec: Any) -> Any:
-    """Returns a graph function inputs -> float32 outputs that takes any batch size without a second trace."""
+def compiled(model: Any, input_spec: Any) -> Any:
+    """Returns a graph function inputs -> float32 outputs that takes any batch size without a second trace.
+
+    Args:
+        model: A keras.Model with one output.
+        input_spec: tf.TensorSpec of its inputs, or a dict of such.
+
+    Raises:
+        ArgumentError: The model does not take such inputs, or has several outputs.
+    """
     # `model.predict` would do, but it compiles with XLA where Keras thinks that it pays, and keeps every batch.
     free = tf.nest.map_structure(lambda spec: tf.TensorSpec([None, *spec.shape[1:]], spec.dtype), input_spec)
 

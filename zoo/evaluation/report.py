@@ -11,12 +11,14 @@ from typing import Any
 from zoo.evaluation.calibration import Calibration
 from zoo.evaluation.classification_metrics import ClassResult
 from zoo.evaluation.confusion import Confusion
+from zoo.evaluation.entities import EntityResult
 from zoo.evaluation.measurement import CONFIDENCE, Metric, finite_or_none
 from zoo.evaluation.mistake_pictures import plot_mistakes
 from zoo.evaluation.mistakes import Mistake, PictureLoader, excerpts, load_picture_file
 from zoo.evaluation.plots import (
     plot_confusion,
     plot_history,
+    plot_loss_by_place,
     plot_most_confused,
     plot_ranking_curves,
     plot_regression,
@@ -37,13 +39,16 @@ class EvaluationReport:
     """What an evaluation found.
 
     Attributes:
-        task: "classification", "binary_classification" or "regression".
-        labels: Names of the C classes, or of the k outputs.
+        task: The task, such as "classification".
+        labels: Names of the C classes or tags, or of the k outputs; empty for language models.
         examples: Number of examples N.
+        tokens: Number of tokens with a target in them; None for tasks with one target per example.
         metrics: Figure by name, with interval and note.
         bootstrap_samples: Resamples behind the intervals; 0 for none.
         seed: Seed of the resamples.
-        per_class: One row per class; empty for regression.
+        per_class: One row per class or tag; empty for regression and language models.
+        per_entity: One row per kind of entity, where tags stand for entities.
+        loss_by_place: Mean loss in nats at each place of a block, for language models.
         per_output: One row per output; empty for classes.
         confusion: Confusion matrix; None for regression.
         calibration: Reliability table; None for regression.
@@ -62,7 +67,10 @@ class EvaluationReport:
     metrics: Mapping[str, Metric]
     bootstrap_samples: int
     seed: int
+    tokens: int | None = None
     per_class: tuple[ClassResult, ...] = ()
+    per_entity: tuple[EntityResult, ...] = ()
+    loss_by_place: tuple[float, ...] = ()
     per_output: tuple[OutputResult, ...] = ()
     confusion: Confusion | None = None
     calibration: Calibration | None = None
@@ -88,11 +96,14 @@ class EvaluationReport:
         """Returns everything that was found as JSON-ready data; what is undefined is None, with a note."""
         return {
             "kind": REPORT_KIND, "format": REPORT_FORMAT, "task": self.task, "labels": list(self.labels),
-            "examples": self.examples, "threshold": self.threshold, "wrong": self.wrong, "baseline": self.baseline,
+            "examples": self.examples, "tokens": self.tokens, "threshold": self.threshold, "wrong": self.wrong,
+            "baseline": self.baseline,
             "intervals": {"method": "percentile bootstrap over examples", "confidence": CONFIDENCE,
                           "samples": self.bootstrap_samples, "seed": self.seed},
             "metrics": {name: metric.to_dict() for name, metric in self.metrics.items()},
             "per_class": [row.to_dict() for row in self.per_class],
+            "per_entity": [row.to_dict() for row in self.per_entity],
+            "loss_by_place": list(self.loss_by_place),
             "per_output": [row.to_dict() for row in self.per_output],
             "confusion": self.confusion.to_dict() if self.confusion else None,
             "calibration": self.calibration.to_dict() if self.calibration else None,
@@ -152,6 +163,9 @@ class EvaluationReport:
             plots["predicted_and_true.png"] = "Predicted and true values"
             plot_regression(self.observed.targets, self.observed.outputs, self.labels,
                             folder / "predicted_and_true.png")
+        if len(self.loss_by_place) > 1:
+            plots["loss_by_place.png"] = "Loss by the number of tokens before"
+            plot_loss_by_place(self.loss_by_place, folder / "loss_by_place.png")
         if plot_mistakes(self.mistakes, load_picture, folder / "worst_mistakes.png"):
             plots["worst_mistakes.png"] = "Worst mistakes"
         if plot_history(history, folder / "training.png"):

@@ -10,9 +10,12 @@ from zoo.evaluation.glossary import meaning
 
 _CLASS_ROWS = 100  # a longer table is read in report.json
 _NONE = "-"
+_RATES = ("precision", "recall", "f1")
+_RATES_HEAD = ("Predicted", "Precision", "Recall", "F1")
 _PLACES = {"confusion_matrix.png": "confusion", "most_confused.png": "confusion", "reliability.png": "calibration",
            "roc_and_precision_recall.png": "thresholds", "predicted_and_true.png": "outputs",
-           "worst_mistakes.png": "mistakes", "training.png": "training"}
+           "loss_by_place.png": "figures", "worst_mistakes.png": "mistakes", "training.png": "training"}
+_LANGUAGE_TASKS = ("language_model", "masked_language_model")
 
 
 def summary_sentence(data: Mapping[str, Any]) -> str:
@@ -26,6 +29,10 @@ def summary_sentence(data: Mapping[str, Any]) -> str:
     """
     examples = f"{data['examples']:,} example{'s' if data['examples'] != 1 else ''}"
     metrics = data["metrics"]
+    if data["task"] in _LANGUAGE_TASKS:
+        return _language_sentence(data, examples)
+    if data["task"] == "token_classification":
+        return _tags_sentence(data, examples)
     if data["task"] == "regression":
         typical, r2 = metrics["mae"], metrics["r2"]["value"]
         explained = "" if r2 is None else f" It explains {r2:.1%} of the variance (R² = {r2:.4g})."
@@ -42,6 +49,27 @@ def summary_sentence(data: Mapping[str, Any]) -> str:
     return sentence
 
 
+def _language_sentence(data: Mapping[str, Any], examples: str) -> str:
+    metrics = data["metrics"]
+    what = "hidden tokens" if data["task"] == "masked_language_model" else "next tokens"
+    per_character = metrics.get("nats_per_character")
+    more = f", {_number(per_character['value'])} nats per character" if per_character else ""
+    loss, perplexity = metrics["loss"], _number(metrics["perplexity"]["value"])
+    return (f"On {data['tokens']:,} {what} in {examples} the model's loss is {_number(loss['value'])} nats per token"
+            f"{_span(loss)}, a perplexity of {perplexity}{more}. The most probable token is right in "
+            f"{metrics['accuracy']['value']:.2%}.")
+
+
+def _tags_sentence(data: Mapping[str, Any], examples: str) -> str:
+    accuracy, f1 = data["metrics"]["accuracy"], data["metrics"].get("entity_f1")
+    found = ""
+    if f1 is not None and f1["value"] is not None:
+        found = f" The F1 of whole entities is {f1['value']:.2%}{_span(f1, percent=True)}."
+    return (f"On {data['tokens']:,} words in {examples} the model gave the right tag to {accuracy['value']:.2%}"
+            f"{_span(accuracy, percent=True)}. Always saying the most frequent tag would be right in "
+            f"{data['baseline']:.2%}.{found}")
+
+
 def markdown(data: Mapping[str, Any], plots: Mapping[str, str]) -> str:
     """Writes the report.
 
@@ -53,8 +81,9 @@ def markdown(data: Mapping[str, Any], plots: Mapping[str, str]) -> str:
         Markdown.
     """
     sections = {"": _head(data), "figures": _figures(data), "notes": _notes(data), "classes": _classes(data),
-                "outputs": _outputs(data), "confusion": _confused(data), "thresholds": _thresholds(data),
-                "calibration": _calibration(data), "mistakes": _mistakes(data), "training": _training(data)}
+                "entities": _entities(data), "outputs": _outputs(data), "confusion": _confused(data),
+                "thresholds": _thresholds(data), "calibration": _calibration(data), "mistakes": _mistakes(data),
+                "training": _training(data)}
     for file, title in plots.items():
         sections[_PLACES[file]] += f"\n![{title}]({file})\n"
     return "\n".join(section for section in sections.values() if section)
@@ -88,7 +117,8 @@ def _span(metric: Mapping[str, Any], *, percent: bool = False) -> str:
 
 def _head(data: Mapping[str, Any]) -> str:
     task = str(data["task"]).replace("_", " ")
-    classes = "" if data["task"] == "regression" else f", {len(data['labels'])} classes"
+    kind = {"regression": "", "token_classification": "tags"}.get(data["task"], "classes")
+    classes = f", {len(data['labels'])} {kind}" if kind and data["labels"] else ""
     decided = ""
     if data["threshold"] is not None:
         decided = (f" A probability of {data['threshold']:.4g} or more was read as {_cell(data['labels'][1])!r}, a "
@@ -117,13 +147,25 @@ def _classes(data: Mapping[str, Any]) -> str:
     # Of many classes the ones that went worst are worth reading; absent ones come last.
     ranked = sorted(data["per_class"], key=lambda row: (row["support"] == 0, row["f1"] or 0.0))
     shown = data["per_class"] if len(ranked) <= _CLASS_ROWS else ranked[:_CLASS_ROWS]
-    rows = [[row["label"], str(row["support"]), str(row["predicted"]),
-             *(_number(row[key]) for key in ("precision", "recall", "f1", "roc_auc", "average_precision"))]
-            for row in shown]
+    ranking = data["task"] != "token_classification"  # nothing is known of how tags rank
+    keys = _RATES + (("roc_auc", "average_precision") if ranking else ())
+    rows = [_rates_row(row, keys) for row in shown]
     more = "" if len(shown) == len(ranked) else \
         f"\nThe {len(shown)} classes with the lowest F1 of {len(ranked)}; all are in report.json.\n"
-    head = ["Class", "Examples", "Predicted", "Precision", "Recall", "F1", "ROC AUC", "Average precision"]
-    return "## Classes\n\n" + table(head, rows) + more
+    head = [*(("Class", "Examples") if ranking else ("Tag", "Words")), *_RATES_HEAD,
+            *(("ROC AUC", "Average precision") if ranking else ())]
+    return ("## Classes\n\n" if ranking else "## Tags\n\n") + table(head, rows) + more
+
+
+def _entities(data: Mapping[str, Any]) -> str:
+    if not data["per_entity"]:
+        return ""
+    rows = [_rates_row(row, _RATES) for row in data["per_entity"][:_CLASS_ROWS]]
+    return "## Entities\n\n" + table(["Kind", "Entities", *_RATES_HEAD], rows)
+
+
+def _rates_row(row: Mapping[str, Any], keys: Sequence[str]) -> list[str]:
+    return [row["label"], str(row["support"]), str(row["predicted"]), *(_number(row[key]) for key in keys)]
 
 
 def _outputs(data: Mapping[str, Any]) -> str:
@@ -170,7 +212,7 @@ def _calibration(data: Mapping[str, Any]) -> str:
 
 def _mistakes(data: Mapping[str, Any]) -> str:
     if not data["mistakes"]:
-        return "" if data["task"] == "regression" else "## Worst mistakes\n\nThere was none.\n"
+        return "" if data["task"] in ("regression", *_LANGUAGE_TASKS) else "## Worst mistakes\n\nThere was none.\n"
     regression = data["task"] == "regression"
     texts = any(row["text"] for row in data["mistakes"])
     rows = []
@@ -182,7 +224,8 @@ def _mistakes(data: Mapping[str, Any]) -> str:
         rows.append([*cells, row["text"]] if texts else cells)
     head = ["Example", "True", "Predicted", "Error"] if regression else \
         ["Example", "True", "Predicted", "Probability of that", "Probability of the truth"]
-    wrong = "" if regression else f"{data['wrong']:,} of {data['examples']:,} answers were wrong. "
+    answers = data["tokens"] or data["examples"]
+    wrong = "" if regression else f"{data['wrong']:,} of {answers:,} answers were wrong. "
     return (f"## Worst mistakes\n\n{wrong}The worst {len(rows)}, worst first:\n\n"
             + table([*head, "Text"] if texts else head, rows))
 
