@@ -29,12 +29,14 @@ ALLOWED: dict[str, set[str]] = {
     "zoo.layers": GROUND,
     "zoo.catalog": GROUND | {"zoo.preprocessing"},
     "zoo.weights": GROUND,
-    "zoo.registry": GROUND | {"zoo.catalog"},
+    "zoo.name_search": GROUND,
+    "zoo.registry": GROUND | {"zoo.catalog", "zoo.name_search"},
     "zoo.vision": GROUND | {"zoo.layers"},
     "zoo.text": GROUND | {"zoo.layers"},
     "zoo.tabular": GROUND | {"zoo.layers"},
     "zoo.bundle_index": {"zoo.errors"},
-    "zoo.building": GROUND | MATERIALS,
+    "zoo.build_arguments": GROUND,
+    "zoo.building": GROUND | MATERIALS | {"zoo.build_arguments"},
     "zoo.bundle": GROUND | MATERIALS | {"zoo.building", "zoo.bundle_index"},
     "zoo.data": GROUND | {"zoo.preprocessing"},
     "zoo.training": GROUND | {"zoo.layers", "zoo.preprocessing"},
@@ -71,7 +73,8 @@ ON_TOP = ("zoo.cli", "zoo.cli_training", "serving.cli", "serving.cli_predict", "
           "tuning")
 
 # Importing these must load none of the heavy packages.
-LIGHT = ("zoo.errors", "zoo.preprocessing_spec", "zoo.spec", "zoo.catalog", "zoo.registry", "zoo.bundle_index",
+LIGHT = ("zoo.errors", "zoo.preprocessing_spec", "zoo.spec", "zoo.catalog", "zoo.name_search", "zoo.registry",
+         "zoo.build_arguments", "zoo.bundle_index",
          "zoo", "zoo.console", "zoo.cli", "zoo.cli_options", "zoo.cli_training", "serving", "serving.errors",
          "serving.manifest", "serving.repository", "serving.protocol", "serving.client", "serving.cli",
          "serving.cli_predict")

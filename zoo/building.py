@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
-import inspect
 import random
 import warnings
 from collections.abc import Callable, Iterator
@@ -13,22 +12,20 @@ from typing import Any
 import keras
 from keras.src.backend.common import global_state
 
-from zoo.errors import ArgumentError
-from zoo.spec import (
-    ImagePreprocessing,
-    ModelRecord,
-    ModelSpec,
-    Preprocessing,
-    TabularPreprocessing,
-    TensorPreprocessing,
-    TextPreprocessing,
-    WeightsRef,
-    attach_record,
+from zoo.build_arguments import (
+    check_kind,
+    check_labels,
+    choose_class_count,
+    choose_task,
+    fit_builder_to,
+    fit_picture,
+    fit_to_builder,
 )
+from zoo.errors import ArgumentError
+from zoo.spec import ImagePreprocessing, ModelRecord, ModelSpec, Preprocessing, attach_record
 from zoo.weights.apply import apply_weights, published_weights, read_labels
 
 HEAD = "predictions"
-RESERVED_TOKENS = 2  # padding and unknown word, before the vocabulary of a TextPreprocessing
 RECORDED_PACKAGES = ("servable-zoo", "keras", "tensorflow", "numpy")
 
 
@@ -37,14 +34,16 @@ class HeadReinitializedWarning(UserWarning):
 
 
 def build_model(spec: ModelSpec, builder: Callable[..., keras.Model], *, weights: str | None = None,
-                dtype: str | None = None, seed: int | None = None, labels: tuple[str, ...] = (),
-                preprocessing: Preprocessing | None = None, **options: Any) -> keras.Model:
+                task: str | None = None, dtype: str | None = None, seed: int | None = None,
+                labels: tuple[str, ...] = (), preprocessing: Preprocessing | None = None,
+                **options: Any) -> keras.Model:
     """Builds what `zoo.build` returns; its arguments are documented there.
 
     Args:
         spec: The model's description.
         builder: The function that makes the Keras model.
         weights: Where the parameters come from.
+        task: What the model is built for; None takes the spec's own task.
         dtype: Keras dtype policy.
         seed: Seed of the random parameters.
         labels: Class names.
@@ -60,16 +59,21 @@ def build_model(spec: ModelSpec, builder: Callable[..., keras.Model], *, weights
     """
     _check_seed(seed)
     if preprocessing is not None:
-        _check_kind(preprocessing, spec)
+        check_kind(preprocessing, spec)
     reference = published_weights(spec, weights)
-    arguments = {**spec.arguments, **options}
-    _choose_class_count(spec, builder, reference, labels, arguments)
+    given = options  # arguments that nothing may change
+    arguments = {**spec.arguments, **given}
+    chosen_task = choose_task(spec, builder, task, arguments)
+    choose_class_count(spec, builder, chosen_task, reference.num_classes if reference is not None else 0, labels,
+                       arguments)
     if preprocessing is not None:
-        _fit_builder_to(preprocessing, builder, arguments)
-    chosen = preprocessing or preprocessing_of(spec, weights=weights, input_shape=arguments.get("input_shape"))
+        fit_builder_to(preprocessing, builder, arguments, given)
+    own = preprocessing_of(spec, weights=weights, input_shape=arguments.get("input_shape"))
+    chosen = preprocessing or fit_to_builder(own, builder, arguments)
     with fresh_names(), _seeded(seed), _dtype_policy(dtype):
         model = builder(**arguments)
     _keep_head_in_float32(model)
+    has_top = bool(arguments.get("include_top", True))
     provenance: dict[str, Any] = {"source": "random initialisation", "seed": seed}
     if weights is not None:
         report, provenance = apply_weights(model, weights, spec)
@@ -77,12 +81,12 @@ def build_model(spec: ModelSpec, builder: Callable[..., keras.Model], *, weights
             warnings.warn(f"{spec.name}: the weights {weights!r} have another number of classes, so these variables "
                           f"keep their random start: {', '.join(report.reinitialised)}. Train them before use.",
                           HeadReinitializedWarning, stacklevel=4)
-        elif reference is not None and not labels and arguments.get("include_top", True):
+        elif reference is not None and not labels and has_top:
             labels = read_labels(reference)
-    has_top = bool(arguments.get("include_top", True))
-    _check_labels(model, labels, has_top, spec)
+    if has_top:
+        check_labels(model, labels, spec.name, chosen_task)
     attach_record(model, ModelRecord(
-        name=spec.name, input_kind=spec.input_kind, task=spec.task if has_top else "features", family=spec.family,
+        name=spec.name, input_kind=spec.input_kind, task=chosen_task if has_top else "features", family=spec.family,
         preprocessing=chosen, labels=labels if has_top else (), weights=provenance,
         arguments=arguments | ({"dtype": dtype} if dtype else {}), versions=installed_versions(),
         description=spec.description, licence=provenance.get("licence", "") or spec.licence, paper=spec.paper))
@@ -113,13 +117,6 @@ def fresh_names() -> Iterator[None]:
 def _check_seed(seed: int | None) -> None:
     if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or seed < 0):
         raise ArgumentError(f"`seed` must be a whole number of at least 0. Received: {seed!r}")
-
-
-def _check_kind(preprocessing: Preprocessing, spec: ModelSpec) -> None:
-    fitting = {"image": ImagePreprocessing, "text": TextPreprocessing}.get(spec.input_kind, TabularPreprocessing)
-    if not isinstance(preprocessing, fitting | TensorPreprocessing):
-        raise ArgumentError(f"{spec.name} reads {spec.input_kind} data, so its `preprocessing` must be "
-                            f"{fitting.__name__} or TensorPreprocessing. Received: {type(preprocessing).__name__}")
 
 
 @contextlib.contextmanager
@@ -163,22 +160,6 @@ def _keep_head_in_float32(model: keras.Model) -> None:
             layer.dtype_policy = layer.variable_dtype
 
 
-def _choose_class_count(spec: ModelSpec, builder: Callable[..., Any], reference: WeightsRef | None,
-                        labels: tuple[str, ...], arguments: dict[str, Any]) -> None:
-    if "num_classes" not in inspect.signature(builder).parameters:
-        return
-    count = arguments.get("num_classes")
-    if count == 0:  # timm's spelling of "no head"
-        arguments.update(include_top=False, num_classes=spec.num_classes)
-        return
-    if count is None:
-        per_model = reference.num_classes if reference is not None else spec.num_classes
-        count = len(labels) or per_model
-    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-        raise ArgumentError(f"`num_classes` must be a whole number of at least 1. Received: {count!r}")
-    arguments["num_classes"] = count
-
-
 def preprocessing_of(spec: ModelSpec, *, weights: str | None = None,
                      input_shape: tuple[int | None, ...] | None = None) -> Preprocessing:
     """Returns the preprocessing that `zoo.build` would attach, without building anything.
@@ -198,56 +179,5 @@ def preprocessing_of(spec: ModelSpec, *, weights: str | None = None,
     reference = published_weights(spec, weights)
     chosen = (reference.preprocessing if reference is not None else None) or spec.preprocessing
     if isinstance(chosen, ImagePreprocessing) and input_shape is not None:
-        return _fit_picture(chosen, tuple(input_shape))
+        return fit_picture(chosen, tuple(input_shape))
     return chosen
-
-
-def _fit_builder_to(preprocessing: Preprocessing, builder: Callable[..., Any], arguments: dict[str, Any]) -> None:
-    """Lets a preprocessing that the caller gives decide the size of the model's input."""
-    wanted: dict[str, Any] = {}
-    if isinstance(preprocessing, ImagePreprocessing):
-        wanted = {"input_shape": (preprocessing.height, preprocessing.width, preprocessing.channels)}
-    elif isinstance(preprocessing, TextPreprocessing):
-        wanted = {"max_length": preprocessing.max_length,
-                  "vocabulary_size": len(preprocessing.vocabulary) + RESERVED_TOKENS}
-    elif isinstance(preprocessing, TabularPreprocessing):
-        wanted = {"input_shape": preprocessing.shape or (sum(column.width for column in preprocessing.columns),)}
-    taken = inspect.signature(builder).parameters
-    for name, value in wanted.items():
-        if name not in taken:
-            continue
-        if arguments.get(name) is not None and tuple_or_self(arguments[name]) != value:
-            raise ArgumentError(f"The preprocessing needs {name}={value!r} and {arguments[name]!r} was given. "
-                                f"Leave `{name}` out.")
-        arguments[name] = value
-
-
-def tuple_or_self(value: Any) -> Any:
-    """Returns a list as a tuple, and anything else as it is."""
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _fit_picture(preprocessing: ImagePreprocessing, shape: tuple[Any, ...]) -> ImagePreprocessing:
-    if len(shape) != 3 or not all(isinstance(size, int) and size > 0 for size in shape):
-        raise ArgumentError(f"`input_shape` of an image model must be (height, width, channels) in pixels. "
-                            f"Received: {shape}")
-    height, width, channels = shape
-    if channels != preprocessing.channels:
-        raise ArgumentError(f"The preprocessing makes {preprocessing.channels} channels and `input_shape` has "
-                            f"{channels}. Give a `preprocessing` for {channels} channels too.")
-    return preprocessing.resized(height, width)
-
-
-def _check_labels(model: keras.Model, labels: tuple[str, ...], has_top: bool, spec: ModelSpec) -> None:
-    if not labels or not has_top:
-        return
-    if spec.task == "regression":
-        raise ArgumentError(f"{spec.name} is a regression and has no class labels. Received: {len(labels)} labels.")
-    expected = 2 if spec.task == "binary_classification" else model.output_shape[-1]
-    if len(labels) != expected:
-        raise ArgumentError(f"{spec.name} has {expected} classes and {len(labels)} labels were given. "
-                            "Give one label per class.")
-    if len(set(labels)) != len(labels):
-        raise ArgumentError("Two labels are the same; every class needs a label of its own.")
-
-

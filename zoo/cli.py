@@ -63,7 +63,7 @@ def list_command(
     exclude: Annotated[list[str] | None, typer.Option(help="Pattern to leave out; may be repeated.")] = None,
     family: Annotated[str | None, typer.Option(help="Architecture family, such as resnet.")] = None,
     input_kind: Annotated[str | None, typer.Option("--input", help="image, text, tabular or sequence.")] = None,
-    task: Annotated[str | None, typer.Option(help="classification, binary_classification, regression.")] = None,
+    task: Annotated[str | None, typer.Option(help="classification, regression, embedding, language_model...")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="Tag that must be there; may be repeated.")] = None,
     pretrained: Annotated[bool, typer.Option("--pretrained", help="Only models with published weights.")] = False,
     max_params: Annotated[int | None, typer.Option(help="Largest number of parameters.")] = None,
@@ -121,7 +121,9 @@ def _info_rows(spec: ModelSpec, data: dict[str, Any]) -> list[tuple[str, str]]:
     options = "\n".join(f"{name} = {value!r}" for name, value in spec.arguments.items())
     tunable = "\n".join(f"{name}: {_range(entry)}" for name, entry in data["tunable"].items())
     training = ", ".join(f"{name} {value}" for name, value in data["training"].items())
+    tasks = ", ".join(task for task in spec.tasks if task != spec.task)
     rows = [("description", spec.description), ("family", spec.family), ("task", f"{spec.input_kind} {spec.task}"),
+            ("other tasks", tasks),
             ("parameters", f"{spec.parameters:,}"), ("inputs", tensors["inputs"]), ("outputs", tensors["outputs"]),
             ("preprocessing", _settings(data["preprocessing"])), ("options", options), ("tunable", tunable),
             ("weights", weights or "none published"), ("training", training), ("licence", spec.licence),
@@ -148,8 +150,8 @@ def _print_models(specs: list[ModelSpec], as_json: bool, nothing: str) -> None:
         from zoo.console import print_json
 
         print_json([{"name": s.name, "family": s.family, "input_kind": s.input_kind, "task": s.task,
-                     "parameters": s.parameters, "top1": s.top1, "weights": [ref.tag for ref in s.weights],
-                     "description": s.description} for s in specs])
+                     "tasks": s.tasks or (s.task,), "parameters": s.parameters, "top1": s.top1,
+                     "weights": [ref.tag for ref in s.weights], "description": s.description} for s in specs])
         return
     if not specs:
         typer.echo(nothing)

@@ -14,11 +14,11 @@ import inspect
 import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any, Literal
 
 from zoo.catalog import all_specs
 from zoo.errors import ArgumentError, DuplicateNameError, UnknownNameError
+from zoo.name_search import natural_key, relevance
 from zoo.spec import INPUT_KINDS, TASKS, ModelSpec
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ class Registry:
             exclude: Patterns of names to leave out.
             family: Architecture family, such as "resnet".
             input_kind: "image", "text", "tabular" or "sequence".
-            task: "classification", "binary_classification", "regression" or "features".
+            task: What the model can be built for; one of `zoo.spec.TASKS`.
             tags: Tags that must all be there.
             weights: True for models with published weights, False for those without, or a tag.
             source: Part of the name of the weights' publisher.
@@ -170,7 +170,7 @@ class Registry:
             lambda s: not any(_matches(s.name, p) for p in unwanted),
             lambda s: family is None or s.family == family,
             lambda s: input_kind is None or s.input_kind == input_kind,
-            lambda s: task is None or s.task == task,
+            lambda s: task is None or task in (s.task, *s.tasks),
             lambda s: wanted <= set(s.tags),
             lambda s: _has_weights(s, weights),
             lambda s: source is None or any(source.lower() in ref.source.lower() for ref in s.weights),
@@ -191,7 +191,7 @@ class Registry:
             Names; empty where no word fits anything.
         """
         words = re.findall(r"[a-z0-9]+", query.lower())
-        scored = [(_relevance(words, spec), spec) for spec in self._known().values()]
+        scored = [(relevance(words, spec), spec) for spec in self._known().values()]
         best = sorted((item for item in scored if item[0] > 0),
                       key=lambda item: (-item[0], item[1].parameters, natural_key(item[1].name)))
         return [spec.name for _, spec in best[:limit]]
@@ -229,21 +229,25 @@ def default_registry() -> Registry:
 # === The public functions, over the default registry ===
 
 
-def build(name: str, *, weights: str | None = None, num_classes: int | None = None, include_top: bool | None = None,
-          input_shape: tuple[int | None, ...] | None = None, pooling: str | None = None,
-          classifier_activation: str | None = None, dtype: str | None = None, seed: int | None = None,
-          labels: Iterable[str] = (), preprocessing: Any = None, **options: Any) -> keras.Model:
+def build(name: str, *, weights: str | None = None, task: str | None = None, num_classes: int | None = None,
+          include_top: bool | None = None, input_shape: tuple[int | None, ...] | None = None,
+          pooling: str | None = None, classifier_activation: str | None = None, dtype: str | None = None,
+          seed: int | None = None, labels: Iterable[str] = (), preprocessing: Any = None,
+          **options: Any) -> keras.Model:
     """Builds a model by name: a plain, uncompiled functional `keras.Model` that carries its `ModelRecord`.
 
     Args:
         name: A registered name, with a weights tag behind a dot if wanted: "resnet50", "resnet50.imagenet".
         weights: None for random parameters, "default" or a tag for published ones, the path of a weights file, or an
             address with its scheme ("file:", "https:", "gs:", "hf:", "kaggle:").
+        task: What the model is built for where it has several heads, such as "classification", "regression",
+            "token_classification", "embedding", "masked_language_model" or "language_model"; None takes the model's
+            own (`zoo.info(name).tasks` lists them). "features" is the model without a head.
         num_classes: Size of the class axis. Where it differs from that of the weights, the head keeps its random
             start and a warning names its variables. `classes` is accepted too.
         include_top: Whether the classification head is built; without it the model returns features.
         input_shape: Shape of one input without the batch axis, such as (height, width, channels).
-        pooling: Without a head: None, "avg" or "max" over the spatial axes.
+        pooling: Pictures, without a head: None, "avg" or "max" over the spatial axes. Texts: what stands for a text.
         classifier_activation: Activation of the head, "softmax" by default; None keeps the default.
         dtype: Keras dtype policy, such as "float32" or "mixed_bfloat16".
         seed: Seed of the random parameters; the same seed gives the same ones.
@@ -260,9 +264,9 @@ def build(name: str, *, weights: str | None = None, num_classes: int | None = No
         ArgumentError: An argument that the model does not take, or of a wrong value.
         WeightsError: Parameters that cannot be found, verified or fitted.
     """
-    given = {"weights": weights, "num_classes": num_classes, "include_top": include_top, "input_shape": input_shape,
-             "pooling": pooling, "classifier_activation": classifier_activation, "dtype": dtype, "seed": seed,
-             "labels": tuple(labels) or None, "preprocessing": preprocessing, **options}
+    given = {"weights": weights, "task": task, "num_classes": num_classes, "include_top": include_top,
+             "input_shape": input_shape, "pooling": pooling, "classifier_activation": classifier_activation,
+             "dtype": dtype, "seed": seed, "labels": tuple(labels) or None, "preprocessing": preprocessing, **options}
     return default_registry().build(name, **{key: value for key, value in given.items() if value is not None})
 
 
@@ -322,12 +326,6 @@ def register(spec: ModelSpec, builder: Builder | None = None, *, override: bool 
     default_registry().register(spec, builder, override=override)
 
 
-def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
-    """Sorting key that reads digits as numbers: `b2` before `b10`."""
-    parts = re.findall(r"\d+|\D+", name.lower())
-    return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts)
-
-
 def _sort_key(sort: str) -> Callable[[ModelSpec], Any]:
     if sort == "parameters":
         return lambda spec: (spec.parameters, natural_key(spec.name))
@@ -352,20 +350,6 @@ def _check_choice(kind: str, value: str | None, choices: Iterable[str]) -> None:
     known = sorted(choices)
     if value is not None and value not in known:
         raise UnknownNameError(kind, value, known, f"Expected one of: {', '.join(known)}.")
-
-
-def _relevance(words: list[str], spec: ModelSpec) -> float:
-    names = set(re.findall(r"[a-z]+|\d+", spec.name.lower())) | {spec.family.lower(), spec.input_kind, spec.task,
-                                                                 *spec.tags}
-    prose = set(re.findall(r"[a-z0-9]+", f"{spec.description} {spec.task.replace('_', ' ')}".lower()))
-    return sum(max(3.0 * _closeness(word, names), _closeness(word, prose)) for word in words)
-
-
-def _closeness(word: str, terms: set[str]) -> float:
-    if word in terms:
-        return 1.0
-    ratio = max((SequenceMatcher(None, word, term).ratio() for term in terms if len(term) > 2), default=0.0)
-    return ratio / 2 if ratio >= 0.8 else 0.0
 
 
 def _load(path: str) -> Builder:

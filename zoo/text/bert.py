@@ -83,7 +83,8 @@ def bert(*, task: str = "classification", vocabulary_size: int = 30522, hidden_s
     x = with_positions(table(inputs["token_ids"]), max_positions, position_offset, _STDDEV)
     if segments:
         x = with_segments(x, inputs["segment_ids"], segments, _STDDEV)
-    x = dropped(normalised(x, "embedding_norm", layer_norm_epsilon), "embedding_dropout", check_rate("dropout", dropout))
+    x = normalised(x, "embedding_norm", layer_norm_epsilon)
+    x = dropped(x, "embedding_dropout", check_rate("dropout", dropout))
     x = blocks(x, mask, layers, heads=heads, intermediate_size=intermediate_size or 4 * hidden_size,
                activation=activation, epsilon=layer_norm_epsilon, dropout=dropout,
                attention_dropout=attention_dropout, kernel_stddev=_STDDEV)
