@@ -7,9 +7,12 @@ from typing import Any, final
 import tensorflow as tf
 
 from zoo.errors import ArgumentError
+from zoo.preprocessing.byte_pair import BytePairTransform
 from zoo.preprocessing.image import ImageTransform
 from zoo.preprocessing.tabular import TabularTransform
 from zoo.preprocessing.text import TextTransform
+from zoo.preprocessing.wordpiece import WordPieceTransform
+from zoo.preprocessing_spec import BytePairPreprocessing, WordPiecePreprocessing
 from zoo.spec import (
     ImagePreprocessing,
     Preprocessing,
@@ -36,7 +39,8 @@ class TensorTransform(tf.Module):  # type: ignore[misc]
         return tf.cast(tensors, tf.float32)
 
 
-Transform = ImageTransform | TextTransform | TabularTransform | TensorTransform
+Transform = (ImageTransform | TextTransform | WordPieceTransform | BytePairTransform | TabularTransform
+             | TensorTransform)
 
 
 def transform_for(preprocessing: Preprocessing) -> Transform:
@@ -49,15 +53,21 @@ def transform_for(preprocessing: Preprocessing) -> Transform:
         A tf.Module; as an attribute of the exported tf.Module it brings its tables along.
 
     Raises:
-        ArgumentError: Something that is no preprocessing.
+        ArgumentError: Something that is no preprocessing, or a tokenizer without its vocabulary.
+        MissingDependencyError: A package that it needs is not installed.
     """
     if isinstance(preprocessing, ImagePreprocessing):
         return ImageTransform(preprocessing)
     if isinstance(preprocessing, TextPreprocessing):
         return TextTransform(preprocessing)
+    if isinstance(preprocessing, WordPiecePreprocessing):
+        return WordPieceTransform(preprocessing)
+    if isinstance(preprocessing, BytePairPreprocessing):
+        return BytePairTransform(preprocessing)
     if isinstance(preprocessing, TabularPreprocessing):
         return TabularTransform(preprocessing)
     if isinstance(preprocessing, TensorPreprocessing):
         return TensorTransform(preprocessing)
-    raise ArgumentError("Expected an ImagePreprocessing, TextPreprocessing, TabularPreprocessing or "
-                        f"TensorPreprocessing. Received: {preprocessing!r}")
+    raise ArgumentError("Expected an ImagePreprocessing, TextPreprocessing, WordPiecePreprocessing, "
+                        "BytePairPreprocessing, TabularPreprocessing or TensorPreprocessing. "
+                        f"Received: {preprocessing!r}")
