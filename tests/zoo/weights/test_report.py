@@ -13,7 +13,7 @@ def test_the_table_names_all_but_the_assigned() -> None:
 def test_the_dictionary_is_json_ready() -> None:
     """Shapes are lists, and every fate is there, also an empty one."""
     assert REPORT.to_dict() == {"assigned": {"a/kernel": [2, 3]}, "transposed": {}, "unused": {}, "missing": {},
-                                "reinitialised": {"predictions/kernel": [3, 10]}}
+                                "reinitialised": {"predictions/kernel": [3, 10]}, "reasons": {}, "verification": None}
 
 
 def test_reports_of_two_parts_are_joined() -> None:
