@@ -27,10 +27,11 @@ def builder_of(spec: ModelSpec) -> Any:
 
 
 def test_names_are_unique_and_snake_case() -> None:
-    """No two models share a name, and each can be typed as a Python identifier."""
+    """No two models share a name, and each can be typed as a Python identifier; small BERTs keep their L and H."""
     names = [spec.name for spec in all_specs()]
-    assert len(names) == len(set(names)) == len(SPECS)
-    assert all(name == name.lower() and name.isidentifier() for name in names)
+    assert len(names) == len(set(names)) == len({name.lower() for name in names}) == len(SPECS)
+    assert all(name.isidentifier() for name in names)
+    assert all(name == name.lower() for name in names if not name.startswith("small_bert_L"))
 
 
 def test_the_issue_s_models_are_there() -> None:
@@ -44,6 +45,9 @@ def test_the_issue_s_models_are_there() -> None:
         *(f"efficientnet_v2_{variant}" for variant in ("b0", "b1", "b2", "b3", "s", "m", "l")),
         *(f"convnext_{size}" for size in ("tiny", "small", "base", "large", "xlarge")),
         *(f"densenet{depth}" for depth in (121, 169, 201)),
+        "bert", *(f"bert_{size}_{letters}" for size in ("base", "large") for letters in ("cased", "uncased")),
+        *(f"small_bert_L{layers}_H{width}" for layers in (2, 4, 6, 8, 10, 12) for width in (128, 256, 512, 768)),
+        "minilm_l6_h384", "minilm_l12_h384", "gpt2", "gpt2_medium", "gpt2_large", "gpt2_xl", "transformer_text",
     }
     assert promised == set(SPECS)
 
@@ -65,7 +69,8 @@ def test_the_default_build_is_what_the_spec_says(spec: ModelSpec) -> None:
     assert [(t.name, tuple(t.shape[1:]), t.dtype) for t in model.inputs] == \
         [(info.name, info.shape, info.dtype) for info in spec.inputs]
     assert [tuple(t.shape[1:]) for t in model.outputs] == [info.shape for info in spec.outputs]
-    assert [layer.name for layer in model.layers].count("predictions") == 1
+    head = "embedding" if spec.task == "embedding" else "predictions"
+    assert [layer.name for layer in model.layers].count(head) == 1
     assert model.output.dtype == spec.outputs[0].dtype
 
 
@@ -100,10 +105,13 @@ def test_every_end_of_a_range_builds(spec: ModelSpec) -> None:
 def test_the_parts_of_a_spec_agree(spec: ModelSpec) -> None:
     """Class count, loss, preprocessing and papers fit the task and the inputs."""
     losses = {"classification": "sparse_categorical_crossentropy", "binary_classification": "binary_crossentropy",
-              "regression": "mean_squared_error"}
+              "regression": "mean_squared_error", "embedding": "cosine_similarity",
+              "language_model": "sparse_categorical_crossentropy"}
     assert spec.training.loss == losses[spec.task]
-    assert (spec.num_classes == 0) == (spec.task == "regression")
-    assert spec.paper == "" or spec.paper.startswith(("https://arxiv.org/abs/", "https://doi.org/"))
+    assert (spec.num_classes == 0) == (spec.task in ("regression", "embedding", "language_model"))
+    assert spec.paper == "" or spec.paper.startswith(("https://arxiv.org/abs/", "https://doi.org/",
+                                                      "https://cdn.openai.com/"))
+    assert not spec.tasks or inspect.signature(builder_of(spec)).parameters["task"].default in spec.tasks
     if spec.preprocessing.kind == "image":
         assert spec.inputs[0].shape == (
             spec.preprocessing.height, spec.preprocessing.width, spec.preprocessing.channels)
