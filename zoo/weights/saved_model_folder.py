@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from pathlib import Path
+
+from zoo.weights.cache import digests
 
 _GRAPHS = ("saved_model.pb", "saved_model.pbtxt")
 _SHARD = re.compile(r"variables\.data-\d{5}-of-(\d{5})")
@@ -38,3 +42,18 @@ def problem_with(folder: Path) -> str:
     if not shards or len(shards) < int(shards[0][1]):
         return "a file variables/variables.data-... is missing"
     return ""
+
+
+def content_sha256(folder: Path) -> str:
+    """Returns the sha256 of what a SavedModel computes: its graph, variables and assets, by name and content.
+
+    Args:
+        folder: The SavedModel's folder.
+
+    Returns:
+        64 hexadecimal digits; the same for a copy, however it was packed, and whatever else lies in the folder.
+    """
+    files = [path for name in _GRAPHS if (path := folder / name).is_file()]
+    files += [path for part in ("variables", "assets") for path in (folder / part).rglob("*") if path.is_file()]
+    listing = sorted((path.relative_to(folder).as_posix(), digests(path).sha256) for path in files)
+    return hashlib.sha256(json.dumps(listing).encode()).hexdigest()
