@@ -105,10 +105,9 @@ class SelfAttention(keras.layers.Layer):  # type: ignore[misc]  # Keras has no t
         width = rows.shape[-1]
         size = width // self.heads
         parts = ops.reshape(self.qkv(rows), (count, steps, 3, self.heads, size))
-        query = ops.transpose(parts[:, :, 0], (0, 2, 1, 3))  # [N, heads, steps, size]
-        key = ops.transpose(parts[:, :, 1], (0, 2, 3, 1))  # [N, heads, size, steps]
-        value = ops.transpose(parts[:, :, 2], (0, 2, 1, 3))
-        scores = ops.cast(ops.matmul(query, key) * (1.0 / math.sqrt(size)), "float32")
+        parts = ops.transpose(parts, (2, 0, 3, 1, 4))  # one copy; the three slices of it below cost none
+        query, key, value = parts[0] * (1.0 / math.sqrt(size)), parts[1], parts[2]  # [N, heads, steps, size] each
+        scores = ops.cast(ops.matmul(query, ops.transpose(key, (0, 1, 3, 2))), "float32")
         weights = ops.cast(ops.softmax(scores if bias is None else scores + bias), value.dtype)
         if self.weight_dropout is not None:
             weights = self.weight_dropout(weights, training=training)
