@@ -156,18 +156,30 @@ def _run(servable: Servable, name: str, feeds: Mapping[str, np.ndarray[Any, Any]
 
 
 def _check_names(signature: Signature, inputs: Mapping[str, Any]) -> None:
+    """Refuses missing and foreign inputs in the order and words of TensorFlow Serving."""
     wanted, given = set(signature.inputs), set(inputs)
-    extra, missing = given - wanted, wanted - given - set(signature.defaults)
-    if not extra and not missing:
-        return
+    if len(given) > len(wanted) or (len(given) < len(wanted) and not signature.defaults):
+        raise InvalidRequestError(
+            f"input size does not match signature: {len(given)}!={len(wanted)} len({{{_listed(given)}}}) != "
+            f"len({{{_listed(wanted)}}}). Sent extra: {{{_listed(given - wanted)}}}. "
+            f"Missing but required: {{{_listed(wanted - given)}}}."
+        )
+    missing = sorted(wanted - given - set(signature.defaults))
+    if missing:
+        raise InvalidRequestError(
+            f"Signature input alias: {missing[0]}(feed name: {signature.inputs[missing[0]].tensor_name}) not found in "
+            f"request and no default value provided. Inputs expected to be in the request {{{_listed(given)}}}, or "
+            f"default input alias set: {_listed(set(signature.defaults))}"
+        )
+    if not given <= wanted:
+        raise InvalidRequestError(
+            f"Inputs contains invalid name. Used request inputs: {_listed(given & wanted)}, request input: "
+            f"{_listed(given)}"
+        )
 
-    def listed(names: set[str]) -> str:
-        return ",".join(sorted(names))
 
-    raise InvalidRequestError(
-        f"input size does not match signature: {len(given)}!={len(wanted)} len({{{listed(given)}}}) != "
-        f"len({{{listed(wanted)}}}). Sent extra: {{{listed(extra)}}}. Missing but required: {{{listed(missing)}}}."
-    )
+def _listed(names: set[str]) -> str:
+    return ",".join(sorted(names))
 
 
 def _check_array(name: str, array: np.ndarray[Any, Any], spec: TensorSpec) -> None:

@@ -10,10 +10,6 @@ import numpy as np
 import pytest
 
 import zoo as models
-from serving.cli_predict import choose_signature, read_inputs
-from serving.errors import InvalidRequestError
-from serving.protocol.dtypes import DataType
-from serving.protocol.signatures import Signature, TensorSpec
 from serving.server.app import running_server
 from serving.server.settings import ServerSettings
 from tests.command_line import Answer, zoo
@@ -160,40 +156,3 @@ def test_a_silent_server_is_given_up(silent_port: int) -> None:
 def test_an_address_of_another_form_is_told() -> None:
     """Without a scheme it could be either way."""
     assert "grpc://HOST:PORT" in ask("127.0.0.1:8500", "digits", "a.png").error()
-
-
-# === Reading words ===
-
-
-def signature(**inputs: DataType) -> Signature:
-    return Signature({name: TensorSpec(int(kind), (None,)) for name, kind in inputs.items()}, {})
-
-
-FLOAT, STRING = DataType.DT_FLOAT, DataType.DT_STRING
-
-
-def test_the_friendliest_signature_is_chosen() -> None:
-    """Pictures, texts and rows before tensors; something where there is only something else."""
-    tensors, content = signature(x=FLOAT), signature(image_bytes=STRING)
-    assert choose_signature({"serving_default": tensors, "serve_bytes": content}, ["a.png"]) == "serve_bytes"
-    assert choose_signature({"serving_default": tensors, "other": tensors}, ["a.png"]) == "serving_default"
-    assert choose_signature({"zeta": tensors, "alpha": tensors}, ["x"]) == "alpha"
-
-
-def test_text_columns_are_kept_as_text() -> None:
-    """A category that looks like a number stays text; a number's column takes numbers."""
-    columns = signature(size=FLOAT, code=STRING)
-    values, sources = read_inputs(["size=1.5, code=007", "code=,size=2"], "serve_columns", columns)
-    assert values == {"size": [1.5, 2.0], "code": ["007", ""]}
-    assert sources == ["size=1.5, code=007", "code=,size=2"]
-
-
-def test_a_json_file_works_for_every_signature(tmp_path: Path) -> None:
-    """Values with commas go this way, and the examples are named by their place."""
-    path = tmp_path / "rows.json"
-    path.write_text(json.dumps({"size": [1], "code": ["a,b"]}))
-    values, sources = read_inputs([str(path)], "serve_columns", signature(size=FLOAT, code=STRING))
-    assert values == {"size": [1], "code": ["a,b"]}
-    assert sources == [f"{path}:0"]
-    with pytest.raises(InvalidRequestError, match="has no input 'code'"):
-        read_inputs([str(path)], "serve_text", signature(text=STRING))

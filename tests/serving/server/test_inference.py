@@ -43,6 +43,14 @@ def test_an_input_with_a_default_may_be_left_out(tiny_root: Path) -> None:
     x = np.array([1, 2], np.float32)
     assert predict(servable, "", {"x": x})["y"].tolist() == [10, 20]
     assert predict(servable, "", {"x": x, "factor": np.float32(3)})["y"].tolist() == [3, 6]
+    with pytest.raises(InvalidRequestError, match=r"alias: x\(feed name: \S+:0\) not found in request and no default "
+                       r"value provided. Inputs expected to be in the request \{factor\}, or default input alias set: "
+                       "factor"):
+        predict(servable, "", {"factor": np.float32(3)})
+    with pytest.raises(InvalidRequestError, match=r"contains invalid name\. Used request inputs: x, request input: x,y"):
+        predict(servable, "", {"x": x, "y": x})
+    with pytest.raises(InvalidRequestError, match=r"input size does not match signature: 3!=2 .*Sent extra: \{y\}"):
+        predict(servable, "", {"x": x, "y": x, "factor": np.float32(3)})
     servable.close()
 
 
