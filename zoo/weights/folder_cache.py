@@ -133,4 +133,4 @@ def _unchanged(path: Path, noted: dict[str, Any]) -> bool:
     found = path.stat()
     if found.st_size != noted["size"]:
         return False
-    return found.st_mtime_ns == noted["time"] or digests(path).sha256 == noted["sha256"]
+    return bool(found.st_mtime_ns == noted["time"] or digests(path).sha256 == noted["sha256"])
