@@ -21,16 +21,32 @@ from zoo.build_arguments import (
     fit_picture,
     fit_to_builder,
 )
+from zoo.build_checkpoint import (
+    checkpoint_choices,
+    checkpoint_classes,
+    checkpoint_preprocessing,
+    checkpoint_sizes,
+    checkpoint_task,
+)
 from zoo.errors import ArgumentError
-from zoo.spec import ImagePreprocessing, ModelRecord, ModelSpec, Preprocessing, attach_record
-from zoo.weights.apply import apply_weights, published_weights, read_labels
+from zoo.spec import ImagePreprocessing, ModelRecord, ModelSpec, Preprocessing, WeightsRef, attach_record
+from zoo.weights.apply import (
+    FoundCheckpoint,
+    apply_checkpoint,
+    apply_weights,
+    find_checkpoint,
+    published_weights,
+    read_labels,
+)
+from zoo.weights.checkpoint import HEAD as HEAD_REASON
+from zoo.weights.report import LoadReport
 
 HEAD = "predictions"
 RECORDED_PACKAGES = ("servable-zoo", "keras", "tensorflow", "numpy")
 
 
 class HeadReinitializedWarning(UserWarning):
-    """The weights have another number of classes, so the classification head keeps its random start."""
+    """The weights have no head for the task, or one of another number of classes, so it keeps its random start."""
 
 
 def build_model(spec: ModelSpec, builder: Callable[..., keras.Model], *, weights: str | None = None,
@@ -61,28 +77,35 @@ def build_model(spec: ModelSpec, builder: Callable[..., keras.Model], *, weights
     if preprocessing is not None:
         check_kind(preprocessing, spec)
     reference = published_weights(spec, weights)
+    found = find_checkpoint(spec, weights)
     given = options  # arguments that nothing may change
+    if found is not None:
+        given = {**options, **checkpoint_sizes(spec, builder, found.checkpoint, options)}
+        task = checkpoint_task(spec, found.checkpoint, task, labels, options)
     arguments = {**spec.arguments, **given}
     chosen_task = choose_task(spec, builder, task, arguments)
-    choose_class_count(spec, builder, chosen_task, reference.num_classes if reference is not None else 0, labels,
-                       arguments)
+    classes = checkpoint_classes(found.checkpoint, chosen_task) if found else reference.num_classes if reference else 0
+    choose_class_count(spec, builder, chosen_task, classes, labels, arguments)
+    if found is not None:
+        checkpoint_choices(builder, found.checkpoint, chosen_task, arguments)
     if preprocessing is not None:
         fit_builder_to(preprocessing, builder, arguments, given)
-    own = preprocessing_of(spec, weights=weights, input_shape=arguments.get("input_shape"))
-    chosen = preprocessing or fit_to_builder(own, builder, arguments)
+        chosen = preprocessing
+    else:
+        own = (checkpoint_preprocessing(found.checkpoint) if found else
+               preprocessing_of(spec, weights=weights, input_shape=arguments.get("input_shape")))
+        chosen = fit_to_builder(own, builder, arguments)
     with fresh_names(), _seeded(seed), _dtype_policy(dtype):
         model = builder(**arguments)
     _keep_head_in_float32(model)
     has_top = bool(arguments.get("include_top", True))
     provenance: dict[str, Any] = {"source": "random initialisation", "seed": seed}
     if weights is not None:
-        report, provenance = apply_weights(model, weights, spec)
+        report, provenance = apply_checkpoint(model, found) if found else apply_weights(model, weights, spec)
         if report.reinitialised:
-            warnings.warn(f"{spec.name}: the weights {weights!r} have another number of classes, so these variables "
-                          f"keep their random start: {', '.join(report.reinitialised)}. Train them before use.",
-                          HeadReinitializedWarning, stacklevel=4)
-        elif reference is not None and not labels and has_top:
-            labels = read_labels(reference)
+            _warn_of_head(spec, weights, report)
+        elif not labels and has_top:
+            labels = _labels_of(found, reference, chosen_task)
     if has_top:
         check_labels(model, labels, spec.name, chosen_task)
     attach_record(model, ModelRecord(
@@ -91,6 +114,20 @@ def build_model(spec: ModelSpec, builder: Callable[..., keras.Model], *, weights
         arguments=arguments | ({"dtype": dtype} if dtype else {}), versions=installed_versions(),
         description=spec.description, licence=provenance.get("licence", "") or spec.licence, paper=spec.paper))
     return model
+
+
+def _warn_of_head(spec: ModelSpec, weights: str, report: LoadReport) -> None:
+    why = report.reasons.get(HEAD_REASON, "").partition("because ")[2]
+    said = f"leave the head out ({why})" if why else "have another number of classes"
+    warnings.warn(f"{spec.name}: the weights {weights!r} {said}, so these variables keep their random start: "
+                  f"{', '.join(report.reinitialised)}. Train them before use.",
+                  HeadReinitializedWarning, stacklevel=5)
+
+
+def _labels_of(found: FoundCheckpoint | None, reference: WeightsRef | None, task: str) -> tuple[str, ...]:
+    if found is not None:
+        return found.checkpoint.labels if checkpoint_classes(found.checkpoint, task) else ()
+    return read_labels(reference) if reference is not None else ()
 
 
 def installed_versions() -> dict[str, str]:
@@ -176,6 +213,9 @@ def preprocessing_of(spec: ModelSpec, *, weights: str | None = None,
         ArgumentError: A shape that does not fit pictures.
         WeightsError: Weights that do not exist.
     """
+    found = find_checkpoint(spec, weights)
+    if found is not None:
+        return checkpoint_preprocessing(found.checkpoint)
     reference = published_weights(spec, weights)
     chosen = (reference.preprocessing if reference is not None else None) or spec.preprocessing
     if isinstance(chosen, ImagePreprocessing) and input_shape is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,15 @@ import keras
 from zoo.errors import ChecksumError, WeightsError
 from zoo.spec import FileRef, ModelSpec, WeightsRef
 from zoo.weights.cache import digests
+from zoo.weights.checkpoint import Checkpoint, load_checkpoint, open_checkpoint, provenance
+from zoo.weights.checkpoint_folder import fetch_folder
 from zoo.weights.download import CachedFile, fetch, fetch_optional
 from zoo.weights.head import head_layer, head_rule
 from zoo.weights.keras_file import load_keras_file
 from zoo.weights.keras_hub_preset import BACKBONE, CONFIG, TASK, load_preset, preset_in
 from zoo.weights.labels import load_labels
 from zoo.weights.refs import (
+    FolderSource,
     LocalSource,
     PresetSource,
     RemoteSource,
@@ -36,7 +40,19 @@ _BUNDLE_INDEX = "bundle.json"  # written by zoo.bundle; its `files.weights` name
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 _ZIP_MAGIC = b"PK\x03\x04"
 
+_CHECKPOINT_FAMILIES = ("bert", "gpt2")
+_TENSORS, _CONFIG = "model.safetensors", "config.json"
+
 Fetch = Callable[[FileRef], CachedFile]
+
+
+@dataclass(frozen=True)
+class FoundCheckpoint:
+    """A checkpoint that `weights=` names, where it comes from, and the entry of the spec where a tag named it."""
+
+    checkpoint: Checkpoint
+    address: str
+    ref: WeightsRef | None = None
 
 
 def published_weights(spec: ModelSpec, weights: str | os.PathLike[str] | None) -> WeightsRef | None:
@@ -55,6 +71,78 @@ def published_weights(spec: ModelSpec, weights: str | os.PathLike[str] | None) -
     """
     source = parse_weights(weights, spec)
     return source.ref if isinstance(source, TagSource) else None
+
+
+def find_checkpoint(spec: ModelSpec, weights: str | os.PathLike[str] | None,
+                    settings: DownloadSettings | None = None, *, progress: Progress | None = None
+                    ) -> FoundCheckpoint | None:
+    """Opens the checkpoint that `weights=` names for a BERT or GPT-2, fetching it first where needed.
+
+    Args:
+        spec: The model.
+        weights: As for `zoo.build`.
+        settings: Cache, mirror and tokens; None reads the environment.
+        progress: Called with bytes so far and bytes in all (None = unknown).
+
+    Returns:
+        The checkpoint; None for a model of another family, for random parameters, and for files that hold nothing but
+        parameters of the model as the zoo saves it.
+
+    Raises:
+        UnknownNameError: No such tag or scheme.
+        DownloadError: A file could not be fetched.
+        WeightsError: No checkpoint, a damaged one, or one of another architecture.
+    """
+    if weights is None or spec.family not in _CHECKPOINT_FAMILIES:
+        return None
+    source = parse_weights(weights, spec)
+    ref = source.ref if isinstance(source, TagSource) else None
+    if ref is not None:
+        if ref.format != "checkpoint":
+            return None
+        source = parse_weights(ref.address)
+    if isinstance(source, LocalSource):
+        folder = source.path.parent if _is_part_of_checkpoint(source.path) else source.path
+        if not folder.is_dir() or (folder / _BUNDLE_INDEX).is_file():
+            return None
+        address = f"file:{folder.name}"
+    elif isinstance(source, PresetSource | FolderSource):
+        folder, address = fetch_folder(source, settings, progress), source.address
+    else:
+        return None
+    checkpoint = open_checkpoint(folder)
+    if checkpoint.family != spec.family:
+        raise WeightsError(f"{address} is a {_called(checkpoint.family)}, and {spec.name} is a {_called(spec.family)}. "
+                           f"Build it as {checkpoint.family!r}.")
+    return FoundCheckpoint(checkpoint, address, ref)
+
+
+def _is_part_of_checkpoint(path: Path) -> bool:
+    """Tells whether a file is meant for its whole folder: Hugging Face's parameters beside their configuration."""
+    return path.name == _TENSORS and path.is_file() and (path.parent / _CONFIG).is_file()
+
+
+def _called(family: str) -> str:
+    return {"bert": "BERT", "gpt2": "GPT-2"}[family]
+
+
+def apply_checkpoint(model: keras.Model, found: FoundCheckpoint) -> tuple[LoadReport, dict[str, Any]]:
+    """Loads an opened checkpoint into a model; nothing is changed unless everything fits.
+
+    Args:
+        model: A model that was built with the checkpoint's arguments.
+        found: What `find_checkpoint` returned.
+
+    Returns:
+        What happened to each variable, and the provenance: source, format, sha256 of each file, the report, and for
+        published weights tag and licence.
+
+    Raises:
+        WeightsError: The parameters do not fit the model; or it does not compute what its source computes.
+    """
+    report = load_checkpoint(model, found.checkpoint)
+    described = {"tag": found.ref.tag, "licence": found.ref.licence, "publisher": found.ref.source} if found.ref else {}
+    return report, {"source": found.address} | provenance(found.checkpoint, report) | described
 
 
 def read_labels(ref: WeightsRef, settings: DownloadSettings | None = None) -> tuple[str, ...]:
@@ -92,8 +180,12 @@ def apply_weights(model: keras.Model, weights: str | os.PathLike[str] | WeightsS
         ChecksumError: A file is not the promised one.
         WeightsError: The parameters do not fit the model; the message lists what differs.
     """
-    source = parse_weights(weights, spec) if isinstance(weights, str | os.PathLike) else weights
     settings = settings or DownloadSettings.from_environment()
+    if spec is not None and isinstance(weights, str | os.PathLike):
+        found = find_checkpoint(spec, weights, settings, progress=progress)
+        if found is not None:
+            return apply_checkpoint(model, found)
+    source = parse_weights(weights, spec) if isinstance(weights, str | os.PathLike) else weights
     if isinstance(source, TagSource):
         return _apply_published(model, source.ref, settings, progress)
     if isinstance(source, RemoteSource):
@@ -103,6 +195,9 @@ def apply_weights(model: keras.Model, weights: str | os.PathLike[str] | WeightsS
         return _apply_preset(model, source, settings, progress)
     if isinstance(source, LocalSource):
         return _apply_local(model, source)
+    if isinstance(source, FolderSource):
+        raise WeightsError(f"{source.address} is a folder of files, and {model.name} takes a single file or a "
+                           "keras-hub preset. BERT and GPT-2 models and 'hub' are built from such folders.")
     raise WeightsError(f"`weights` names no parameters. Received: {weights!r}")
 
 

@@ -34,9 +34,10 @@ from zoo.weights.tf1_checkpoint import open_tf1_bert
 from zoo.weights.tfhub import open_tfhub
 from zoo.weights.verification import GOLDEN, Sample, random_inputs, read_golden, verify
 
-__all__ = ["ARCHITECTURE", "Checkpoint", "load_checkpoint", "open_checkpoint", "provenance"]
+__all__ = ["ARCHITECTURE", "Checkpoint", "HEAD", "load_checkpoint", "open_checkpoint", "provenance"]
 
 _LISTED = 20
+HEAD = "the head"  # its key among the reasons of a report
 _HEAD_LAYER = "predictions/"
 _POOLER = "pooler/"
 
@@ -157,7 +158,7 @@ def _matched(variables: Mapping[str, Any], checkpoint: Checkpoint, head: str, mo
     started = {path: tuple(variable.shape) for path, variable in variables.items()
                if _is_head(path, head) and path not in own}
     if started:
-        reasons["the head"] = _why_random(checkpoint, head)
+        reasons[HEAD] = f"keeps its random start, because {_why_random(checkpoint, head)}"
     for path in variables:
         if path in offered and path not in started:
             values.setdefault(path, offered[path])
@@ -192,8 +193,8 @@ def _head_values(variables: Mapping[str, Any], checkpoint: Checkpoint, head: str
     """Returns the values of the model's head where the checkpoint has a fitting one."""
     stored = checkpoint.tensors.of(head) if head else {}
     per_token = head == CLASSES and len(model.get_layer("predictions").output.shape) == 3
-    if not stored or (head == CLASSES and not checkpoint.suits("token_classification" if per_token
-                                                               else "classification")):
+    if not stored or (head == CLASSES and per_token != (checkpoint.task == "token_classification")
+                      and checkpoint.task is not None):
         return {}
     own = {path: variable for path, variable in variables.items() if _is_head(path, head)}
     values: dict[str, Assembled | np.ndarray[Any, Any]] = {path: stored[path] for path in own if path in stored}
@@ -218,11 +219,11 @@ def _why_unused(source: SourceTensor, checkpoint: Checkpoint) -> str:
 
 def _why_random(checkpoint: Checkpoint, head: str) -> str:
     if not checkpoint.tensors.of(head):
-        return "keeps its random start, because the checkpoint has none for this task"
+        return "the checkpoint has none for this task"
     if head == CLASSES and checkpoint.num_classes:
         trained = f" for {checkpoint.task.replace('_', ' ')}" if checkpoint.task else ""
-        return f"keeps its random start, because the checkpoint's has {checkpoint.num_classes} outputs{trained}"
-    return "keeps its random start, because the checkpoint's is of another shape"
+        return f"the checkpoint's has {checkpoint.num_classes} outputs{trained}"
+    return "the checkpoint's is of another shape"
 
 
 def _check_repeated(checkpoint: Checkpoint) -> None:

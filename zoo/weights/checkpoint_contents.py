@@ -12,7 +12,7 @@ import numpy as np
 
 from zoo.errors import WeightsError
 from zoo.spec import Preprocessing, Task
-from zoo.weights.tensor_rules import CLASSES, Mapped
+from zoo.weights.tensor_rules import CLASSES, MASKED, Mapped
 
 Family = Literal["bert", "gpt2"]
 Inputs = Mapping[str, np.ndarray[Any, Any]]
@@ -36,13 +36,13 @@ class Checkpoint:
         files: The files that were read, for the record.
         preprocessing: How its texts become tokens; None where that could not be read.
         preprocessing_problem: Why not.
+        embedding_problem: Why it is not known how the source makes one vector of a text; empty where it is.
         labels: Class names of its classification head; empty where it has none.
         task: The task that its head was trained for; None for a bare encoder.
         num_classes: Size of its class axis; 0 without a classification head.
         hints: Arguments that a caller may replace: pooling, normalize, dropout.
         reference: Runs the source itself on our inputs and returns its hidden states [N, L, H]; None where the source
             cannot run here.
-        close: Called when the checkpoint is not needed any more.
     """
 
     family: Family
@@ -53,6 +53,7 @@ class Checkpoint:
     files: tuple[Path, ...]
     preprocessing: Preprocessing | None = None
     preprocessing_problem: str = ""
+    embedding_problem: str = ""
     labels: tuple[str, ...] = ()
     task: Task | None = None
     num_classes: int = 0
@@ -65,12 +66,11 @@ class Checkpoint:
         return self.folder.name
 
     def suits(self, task: str) -> bool:
-        """Tells whether the checkpoint's head is one for a task."""
+        """Tells whether the checkpoint has a head for a task."""
         if task in ("classification", "binary_classification", "regression", "token_classification"):
-            per_token = task == "token_classification"
-            return bool(self.tensors.of(CLASSES)) and (self.task is None or
-                                                      (self.task == "token_classification") == per_token)
-        return task != "masked_language_model" or bool(self.tensors.of("masked_language_model"))
+            kind = "classification" if task == "binary_classification" else task
+            return bool(self.tensors.of(CLASSES)) and self.task in (None, kind)
+        return task != MASKED or bool(self.tensors.of(MASKED))
 
 
 def required(config: Mapping[str, Any], name: str, path: Path) -> int:

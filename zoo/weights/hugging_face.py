@@ -61,13 +61,18 @@ def open_hugging_face(folder: Path) -> Checkpoint:
     hints = _dropouts(config, family)
     if config.get("problem_type") == "multi_label_classification":
         hints["classifier_activation"] = "sigmoid"
+    unknown_vector = ""
     if family == "bert" and (folder / "modules.json").is_file():
-        task, vector = task or "embedding", sentence_vector(folder)
-        hints |= vector
-    extra = {place / name for name in TOKENIZER_FILES} | {folder / name for name in TOKENIZER_FILES}
+        task = task if mapped.of(CLASSES) else "embedding"
+        try:
+            hints |= sentence_vector(folder)
+        except WeightsError as error:  # an error only for who wants such vectors
+            unknown_vector = str(error)
+    extra = {above / name for above in (place, folder) for name in TOKENIZER_FILES}
+    extra |= set(folder.glob("*_Pooling/config.json"))
     return Checkpoint(family=family, format=FORMAT, folder=folder, arguments=arguments, tensors=mapped, labels=labels,
                       task=task, num_classes=classes, hints=hints, preprocessing=preprocessing,
-                      preprocessing_problem=problem,
+                      preprocessing_problem=problem, embedding_problem=unknown_vector,
                       files=(path, *files, *sorted(name for name in extra if name.is_file())))
 
 

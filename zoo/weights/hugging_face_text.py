@@ -135,7 +135,7 @@ def sentence_vector(folder: Path) -> dict[str, Any]:
     unknown = [kind for kind in kinds if kind not in ("Transformer", "Pooling", "Normalize")]
     if unknown or "Pooling" not in kinds:
         raise WeightsError(f"{folder / 'modules.json'} has the modules {', '.join(kinds)}; known are Transformer, "
-                           "Pooling and Normalize. Build a model with include_top=False on it instead.")
+                           "Pooling and Normalize. Build it with include_top=False, or with a `pooling` of your own.")
     path = str(modules[kinds.index("Pooling")].get("path", ""))
     if Path(path).name != path:
         raise WeightsError(f"{folder / 'modules.json'} names a folder outside its own: {path!r}")
@@ -146,7 +146,7 @@ def sentence_vector(folder: Path) -> dict[str, Any]:
                                                         if name.startswith("pooling_mode_") and on is True]
     if chosen not in (["mean"], ["cls"]):
         raise WeightsError(f"{folder / path / 'config.json'} pools by {' + '.join(chosen) or 'nothing'}; known are "
-                           "mean and cls. Build a model with include_top=False on it instead.")
+                           "mean and cls. Build it with include_top=False, or with a `pooling` of your own.")
     return {"pooling": chosen[0], "normalize": "Normalize" in kinds}
 
 

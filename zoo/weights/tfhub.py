@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.protobuf import saved_model_pb2
 
 from zoo.errors import WeightsError
 from zoo.spec import Preprocessing
 from zoo.weights import bert_names
 from zoo.weights.checkpoint_contents import Checkpoint, Inputs
+from zoo.weights.saved_model import load_saved_model
+from zoo.weights.saved_model_check import read_graphs
 from zoo.weights.tensor_rules import MASKED, POOLER, Mapped, SourceTensor, map_tensors
 from zoo.weights.text_vocabularies import looks_cased, read_lines, word_pieces
 
@@ -41,7 +42,7 @@ def open_tfhub(folder: Path) -> Checkpoint:
     Raises:
         WeightsError: The folder is damaged, or no encoder with this contract.
     """
-    module = _load(folder)
+    module = load_saved_model(folder)
     tensors = [SourceTensor(variable.name.partition(":")[0], tuple(variable.shape), partial(_value, variable))
                for variable in _variables(module)]
     if not any(re.fullmatch(r"(?:.*/)?word_embeddings/embeddings", tensor.name) for tensor in tensors):
@@ -55,15 +56,6 @@ def open_tfhub(folder: Path) -> Checkpoint:
     return Checkpoint(family="bert", format=FORMAT, folder=folder, arguments=arguments, tensors=mapped, files=files,
                       preprocessing=preprocessing, preprocessing_problem=problem, reference=partial(_run, module),
                       task="masked_language_model" if mapped.of(MASKED) else None)
-
-
-def _load(folder: Path) -> Any:
-    try:
-        return tf.saved_model.load(str(folder))
-    except (OSError, ValueError, KeyError, RuntimeError, AttributeError, tf.errors.OpError) as error:
-        line = (str(error).splitlines() or [type(error).__name__])[0]
-        raise WeightsError(f"{folder} cannot be loaded as a SavedModel: {line}. It may be half-downloaded, or not a "
-                           "module of TensorFlow 2; get it again.") from error
 
 
 def _variables(module: Any) -> list[Any]:
@@ -119,9 +111,7 @@ def _sizes(mapped: Mapped, tensors: list[SourceTensor], folder: Path) -> dict[st
 
 def _graph_settings(folder: Path) -> dict[str, Any]:
     """Reads the activation and the epsilon of the normalisations out of the module's graph."""
-    message = saved_model_pb2.SavedModel()
-    message.ParseFromString((folder / "saved_model.pb").read_bytes())
-    nodes = [node for graph in message.meta_graphs for function in graph.graph_def.library.function
+    nodes = [node for graph in read_graphs(folder) for function in graph.graph_def.library.function
              for node in function.node_def]
     operations = {node.op for node in nodes}
     epsilons = {float(tf.make_ndarray(node.attr["value"].tensor)) for node in nodes
