@@ -147,6 +147,13 @@ class BytePairPreprocessing:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StringPreprocessing:
+    """The model takes texts as they are and cuts them up itself, as the text embeddings of TF Hub do."""
+
+    kind: ClassVar[str] = "string"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Column:
     """One column of a table: numeric (standardised by mean and std) or categorical (one-hot over categories)."""
 
@@ -179,9 +186,9 @@ class TensorPreprocessing:
 
 
 Preprocessing = (ImagePreprocessing | TextPreprocessing | WordPiecePreprocessing | BytePairPreprocessing
-                 | TabularPreprocessing | TensorPreprocessing)
+                 | StringPreprocessing | TabularPreprocessing | TensorPreprocessing)
 # The kinds that read texts.
-TEXT_PREPROCESSING = (TextPreprocessing, WordPiecePreprocessing, BytePairPreprocessing)
+TEXT_PREPROCESSING = (TextPreprocessing, WordPiecePreprocessing, BytePairPreprocessing, StringPreprocessing)
 
 _PREPROCESSING: dict[str, type[Any]] = {
     cls.kind: cls for cls in (ImagePreprocessing, *TEXT_PREPROCESSING, TabularPreprocessing, TensorPreprocessing)

@@ -18,6 +18,7 @@ from zoo.preprocessing_spec import (
     Column,
     ImagePreprocessing,
     Preprocessing,
+    StringPreprocessing,
     TabularPreprocessing,
     TensorPreprocessing,
     TextPreprocessing,
@@ -29,8 +30,8 @@ from zoo.preprocessing_spec import (
 )
 
 __all__ = ["BytePairPreprocessing", "Column", "FileRef", "INPUT_KINDS", "ImagePreprocessing", "InputKind",
-           "ModelRecord", "ModelSpec", "Preprocessing", "TASKS", "TEXT_PREPROCESSING", "TabularPreprocessing",
-           "Task", "TensorInfo", "TensorPreprocessing", "TextPreprocessing", "TrainingDefaults", "Tunable",
+           "ModelRecord", "ModelSpec", "Preprocessing", "StringPreprocessing", "TASKS", "TEXT_PREPROCESSING",
+           "TabularPreprocessing", "Task", "TensorInfo", "TensorPreprocessing", "TextPreprocessing", "TrainingDefaults", "Tunable",
            "WeightsRef", "WordPiecePreprocessing", "attach_record", "preprocessing_from_dict",
            "preprocessing_to_dict", "record_of"]
 

@@ -28,7 +28,7 @@ from zoo.preprocessing.transform import Transform
 DEFAULT = "serving_default"
 EMBED = "embed"
 RAW_SIGNATURES = {"image": "serve_bytes", "text": "serve_text", "wordpiece": "serve_text", "byte_pair": "serve_text",
-                  "tabular": "serve_columns"}
+                  "string": "serve_text", "tabular": "serve_columns"}
 _EXAMPLE_SIGNATURES = {"classification": CLASSIFY, "binary_classification": CLASSIFY, "regression": REGRESS}
 # What TensorFlow Serving's Classify and Regress call the outputs.
 _EXAMPLE_OUTPUTS = {"labels": "classes", "scores": "scores", "values": "outputs"}

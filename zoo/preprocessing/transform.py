@@ -11,8 +11,9 @@ from zoo.preprocessing.byte_pair import BytePairTransform
 from zoo.preprocessing.image import ImageTransform
 from zoo.preprocessing.tabular import TabularTransform
 from zoo.preprocessing.text import TextTransform
+from zoo.preprocessing.whole_text import StringTransform
 from zoo.preprocessing.wordpiece import WordPieceTransform
-from zoo.preprocessing_spec import BytePairPreprocessing, WordPiecePreprocessing
+from zoo.preprocessing_spec import BytePairPreprocessing, StringPreprocessing, WordPiecePreprocessing
 from zoo.spec import (
     ImagePreprocessing,
     Preprocessing,
@@ -39,8 +40,8 @@ class TensorTransform(tf.Module):  # type: ignore[misc]
         return tf.cast(tensors, tf.float32)
 
 
-Transform = (ImageTransform | TextTransform | WordPieceTransform | BytePairTransform | TabularTransform
-             | TensorTransform)
+Transform = (ImageTransform | TextTransform | WordPieceTransform | BytePairTransform | StringTransform
+             | TabularTransform | TensorTransform)
 
 
 def transform_for(preprocessing: Preprocessing) -> Transform:
@@ -64,10 +65,12 @@ def transform_for(preprocessing: Preprocessing) -> Transform:
         return WordPieceTransform(preprocessing)
     if isinstance(preprocessing, BytePairPreprocessing):
         return BytePairTransform(preprocessing)
+    if isinstance(preprocessing, StringPreprocessing):
+        return StringTransform(preprocessing)
     if isinstance(preprocessing, TabularPreprocessing):
         return TabularTransform(preprocessing)
     if isinstance(preprocessing, TensorPreprocessing):
         return TensorTransform(preprocessing)
     raise ArgumentError("Expected an ImagePreprocessing, TextPreprocessing, WordPiecePreprocessing, "
-                        "BytePairPreprocessing, TabularPreprocessing or TensorPreprocessing. "
-                        f"Received: {preprocessing!r}")
+                        "BytePairPreprocessing, StringPreprocessing, TabularPreprocessing or "
+                        f"TensorPreprocessing. Received: {preprocessing!r}")
