@@ -31,9 +31,9 @@ from zoo.preprocessing_spec import (
 
 __all__ = ["BytePairPreprocessing", "Column", "FileRef", "INPUT_KINDS", "ImagePreprocessing", "InputKind",
            "ModelRecord", "ModelSpec", "Preprocessing", "StringPreprocessing", "TASKS", "TEXT_PREPROCESSING",
-           "TabularPreprocessing", "Task", "TensorInfo", "TensorPreprocessing", "TextPreprocessing", "TrainingDefaults", "Tunable",
-           "WeightsRef", "WordPiecePreprocessing", "attach_record", "preprocessing_from_dict",
-           "preprocessing_to_dict", "record_of"]
+           "TabularPreprocessing", "Task", "TensorInfo", "TensorPreprocessing", "TextPreprocessing",
+           "TrainingDefaults", "Tunable", "WeightsRef", "WordPiecePreprocessing", "attach_record",
+           "preprocessing_from_dict", "preprocessing_to_dict", "record_of"]
 
 InputKind = Literal["image", "text", "tabular", "sequence"]
 Task = Literal["classification", "binary_classification", "regression", "features", "embedding",
