@@ -4,7 +4,8 @@
     image.py             ImageTransform; image_decoding.py, exif.py, byte_reading.py and image_resizing.py are its steps
     image_modes.py       the normalisations of published image models, as data (no TensorFlow)
     text.py              TextTransform, words; text_vocabulary.py learns the vocabulary
-    wordpiece.py         WordPieceTransform (BERT); bert_words.py divides texts, wordpiece_fitting.py learns the vocabulary
+    wordpiece.py         WordPieceTransform (BERT); bert_words.py normalises, character_sources.py
+                         finds the bytes that pieces came from, wordpiece_fitting.py learns the vocabulary
     byte_pair.py         BytePairTransform (GPT-2); byte_pair_words.py divides texts (character_classes.py: how),
                          byte_pair_merging.py merges, byte_alphabet.py knows how vocabularies spell bytes
     tabular.py           TabularTransform; table_fitting.py learns means and categories (no TensorFlow)

@@ -1,9 +1,9 @@
 """GPT-2's words in core TensorFlow ops: where the bytes of texts are divided before they are merged.
 
-GPT-2 divides with the regular expression
-`'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+`. TensorFlow's engine has no look-ahead
-and is slow at many short matches, so each byte gets the class of its character, and whether a word starts there
-follows from the classes of its neighbours: a few whole-array operations for the whole batch.
+GPT-2 divides with a regular expression: "'s" and its like; letters, numbers or other signs, each with one space in
+front; white space, of which the last character goes to what follows. TensorFlow's engine lacks the look-ahead that
+this needs and is slow at many short matches. So each byte gets the class of its character, and whether a word starts
+there follows from the classes of its neighbours: a few operations on whole arrays for the whole batch.
 """
 
 from __future__ import annotations
@@ -92,8 +92,8 @@ def _starts(raw: Any, classes: Any) -> Any:
     # The last white space before something solid is divided from the white space before it.
     last_white = tf.zeros_like(is_white)
     for length in (1, 2, 3):
-        members = (classes == _WHITE + length) | (classes == _WHITE_SPACE) if length == 1 else classes == _WHITE + length
-        last_white |= members & solid[length:tf.size(raw) + length]
+        last_white |= (classes == _WHITE + length) & solid[length:tf.size(raw) + length]
+    last_white |= (classes == _WHITE_SPACE) & solid[1:tf.size(raw) + 1]
     begins = tf.where(is_white, (kind_before != _KIND_WHITE) | last_white,
                       (kind != kind_before) & (before != _WHITE_SPACE))
     begins &= (classes != _BETWEEN) & (classes < _INSIDE)

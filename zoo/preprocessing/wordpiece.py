@@ -7,7 +7,8 @@ from typing import Any, NamedTuple, final
 import tensorflow as tf
 
 from zoo.errors import ArgumentError, MissingDependencyError
-from zoo.preprocessing.bert_words import bert_words
+from zoo.preprocessing.bert_words import SPECIAL_SIGNS, normalised, with_special_signs
+from zoo.preprocessing.character_sources import character_sources
 from zoo.preprocessing_spec import WordPiecePreprocessing
 
 # BERT calls a word of more characters unknown.
@@ -58,8 +59,16 @@ class WordPieceTransform(tf.Module):  # type: ignore[misc]
         self.separator_id = ids[spec.separator_token]
         self.padding_id = ids[spec.padding_token]
         self.mask_id = ids.get(spec.mask_token)
-        self._pieces = FastWordpieceTokenizer(list(spec.vocabulary), token_out_type=tf.int32,
-                                              unknown_token=spec.unknown_token, no_pretokenization=True,
+        # Where special tokens may stand in a text, one sign each stands for them inside the graph.
+        self._special = tuple(token for token in (spec.mask_token, spec.separator_token, spec.classify_token,
+                                                  spec.padding_token, spec.unknown_token) if token in ids)
+        sign_of = dict(zip(self._special, SPECIAL_SIGNS, strict=False)) if spec.special_tokens_in_text else {}
+        if any(len(token.encode()) < 3 for token in sign_of):
+            raise ArgumentError("Special tokens in texts must be of at least 3 bytes. "
+                                f"Received: {min(sign_of, key=len)!r}. Set special_tokens_in_text=False.")
+        self._pieces = FastWordpieceTokenizer([sign_of.get(token, token) for token in spec.vocabulary],
+                                              token_out_type=tf.int32, no_pretokenization=True,
+                                              unknown_token=sign_of.get(spec.unknown_token, spec.unknown_token),
                                               max_bytes_per_word=_LONGEST_WORD_BYTES)
 
     def batch(self, texts: Any, pairs: Any = None) -> dict[str, Any]:
@@ -108,15 +117,45 @@ class WordPieceTransform(tf.Module):  # type: ignore[misc]
             total += self._ids(pairs).row_lengths() + 1
         return total > self.spec.max_length
 
+    def words(self, texts: Any) -> WordPieces:
+        """Finds the pieces of texts, the words that they belong to and the bytes that they stand for.
+
+        Args:
+            texts: UTF-8, string [N].
+
+        Returns:
+            At most max_length - 2 pieces of each text, in the order of `batch`.
+        """
+        located = character_sources(self._signed(_strings(texts)), lowercase=self.spec.lowercase,
+                                    signs=self._special if self.spec.special_tokens_in_text else ())
+        words = located.words.flat_values
+        ids, starts, ends = self._pieces.tokenize_with_offsets(_short_words(words))
+        lengths = tf.strings.length(words)
+        first_bytes = tf.cumsum(lengths, exclusive=True)
+        word = ids.value_rowids()
+        # The only piece of a word is all of it; one that was too long had been replaced by something shorter.
+        only = tf.gather(ids.row_lengths() == 1, word)
+        starts, ends = (tf.cast(values.flat_values, tf.int32) for values in (starts, ends))
+        ends = tf.where(only, tf.gather(lengths, word), ends)
+        shift = tf.gather(first_bytes, word)
+        numbers = tf.gather(tf.ragged.range(tf.cast(located.words.row_lengths(), tf.int32)).flat_values, word)
+        columns = (ids.flat_values, numbers, tf.gather(located.starts, starts + shift),
+                   tf.gather(located.ends, ends + shift - 1))
+        return WordPieces(*(located.words.with_flat_values(ids.with_flat_values(column)).merge_dims(1, 2)[
+            :, :self.spec.max_length - 2] for column in columns))
+
     def _check_pairs(self, pairs: Any) -> None:
         if (pairs is not None) != self.spec.pair:
             expected, came = ("pairs of texts", "single texts") if self.spec.pair else ("single texts", "pairs")
             raise ArgumentError(f"The preprocessing is for {expected} (pair={self.spec.pair}). Received: {came}.")
 
+    def _signed(self, texts: Any) -> Any:
+        return with_special_signs(texts, self._special) if self.spec.special_tokens_in_text else texts
+
     def _ids(self, texts: Any) -> Any:
-        words = bert_words(_strings(texts), lowercase=self.spec.lowercase)
-        long = tf.strings.length(words.flat_values, unit="UTF8_CHAR") > _LONGEST_WORD_CHARACTERS
-        pieces = self._pieces.tokenize(tf.where(long, _NO_WORD, words.flat_values))
+        words = tf.strings.split(normalised(self._signed(_strings(texts)), lowercase=self.spec.lowercase,
+                                            signs=self.spec.special_tokens_in_text))
+        pieces = self._pieces.tokenize(_short_words(words.flat_values))
         return words.with_flat_values(pieces).merge_dims(1, 2)
 
     def _kept(self, first: Any, second: Any) -> tuple[Any, Any]:
@@ -140,6 +179,11 @@ class WordPieceTransform(tf.Module):  # type: ignore[misc]
 
 def _strings(texts: Any) -> Any:
     return tf.ensure_shape(tf.convert_to_tensor(texts, tf.string), [None])
+
+
+def _short_words(words: Any) -> Any:
+    long = tf.strings.length(words, unit="UTF8_CHAR") > _LONGEST_WORD_CHARACTERS
+    return tf.where(long, _NO_WORD, words)
 
 
 def _cut(ids: Any, lengths: Any) -> Any:
