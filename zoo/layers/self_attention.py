@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 from zoo.errors import ArgumentError
@@ -108,7 +109,8 @@ class SelfAttention(keras.layers.Layer):  # type: ignore[misc]  # Keras has no t
         parts = ops.transpose(parts, (2, 0, 3, 1, 4))  # one copy; the three slices of it below cost none
         query, key, value = parts[0] * (1.0 / math.sqrt(size)), parts[1], parts[2]  # [N, heads, steps, size] each
         scores = ops.cast(ops.matmul(query, ops.transpose(key, (0, 1, 3, 2))), "float32")
-        weights = ops.cast(ops.softmax(scores if bias is None else scores + bias), value.dtype)
+        # TensorFlow's own softmax: that of Keras warns of texts of a single token.
+        weights = ops.cast(tf.nn.softmax(scores if bias is None else scores + bias), value.dtype)
         if self.weight_dropout is not None:
             weights = self.weight_dropout(weights, training=training)
         seen = ops.transpose(ops.matmul(weights, value), (0, 2, 1, 3))
