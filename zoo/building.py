@@ -28,6 +28,8 @@ from zoo.build_checkpoint import (
     checkpoint_sizes,
     checkpoint_task,
 )
+from zoo.build_hub import FAMILY as HUB_FAMILY
+from zoo.build_hub import hub_provenance, hub_spec
 from zoo.errors import ArgumentError
 from zoo.spec import ImagePreprocessing, ModelRecord, ModelSpec, Preprocessing, WeightsRef, attach_record
 from zoo.weights.apply import (
@@ -74,6 +76,10 @@ def build_model(spec: ModelSpec, builder: Callable[..., keras.Model], *, weights
         WeightsError: Parameters that cannot be found, verified or fitted.
     """
     _check_seed(seed)
+    spec = hub_spec(spec, weights, options, preprocessing)
+    if spec.family == HUB_FAMILY:  # the module is a part of the model, not something to be loaded into it
+        weights = None
+        options = {name: value for name, value in options.items() if spec.arguments.get(name) is None}
     if preprocessing is not None:
         check_kind(preprocessing, spec)
     reference = published_weights(spec, weights)
@@ -99,7 +105,8 @@ def build_model(spec: ModelSpec, builder: Callable[..., keras.Model], *, weights
         model = builder(**arguments)
     _keep_head_in_float32(model)
     has_top = bool(arguments.get("include_top", True))
-    provenance: dict[str, Any] = {"source": "random initialisation", "seed": seed}
+    provenance: dict[str, Any] = (hub_provenance(spec) if spec.family == HUB_FAMILY else
+                                  {"source": "random initialisation", "seed": seed})
     if weights is not None:
         report, provenance = apply_checkpoint(model, found) if found else apply_weights(model, weights, spec)
         if report.reinitialised:
@@ -213,6 +220,8 @@ def preprocessing_of(spec: ModelSpec, *, weights: str | None = None,
         ArgumentError: A shape that does not fit pictures.
         WeightsError: Weights that do not exist.
     """
+    if spec.family == HUB_FAMILY:
+        return hub_spec(spec, weights, {"input_shape": input_shape} if input_shape else {}).preprocessing
     found = find_checkpoint(spec, weights)
     if found is not None:
         return checkpoint_preprocessing(found.checkpoint)

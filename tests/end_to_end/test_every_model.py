@@ -39,7 +39,8 @@ METHODS = {"classification": "classify", "binary_classification": "classify", "r
 
 
 def cases() -> list[Any]:
-    return [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in zoo.list()]
+    return [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in zoo.list()
+            if name != "hub"]  # nothing without a module; tests/zoo/test_hub.py
 
 
 def arguments(spec: ModelSpec) -> dict[str, Any]:
