@@ -66,9 +66,11 @@ def transformer_text(*, task: str = "classification", vocabulary_size: int = 800
     mode = POOLING[check_choice("pooling", pooling or "mean", POOLING)]
     inputs = text_inputs(segments=check_count("segments", segments, minimum=0))
     mask = inputs["padding_mask"]
-    x = with_positions(token_table(vocabulary_size, hidden_size)(inputs["token_ids"]), max_positions)
+    stddev = hidden_size ** -0.5  # vectors of the length 1: BERT's smaller ones take many times the steps to learn from
+    x = with_positions(token_table(vocabulary_size, hidden_size, stddev)(inputs["token_ids"]), max_positions,
+                       stddev=stddev)
     if segments:
-        x = with_segments(x, inputs["segment_ids"], segments)
+        x = with_segments(x, inputs["segment_ids"], segments, stddev)
     x = dropped(x, "embedding_dropout", check_rate("dropout", dropout))
     x = blocks(x, mask, layers, heads=heads, intermediate_size=intermediate_size or 4 * hidden_size,
                normalisation="pre", activation=activation, epsilon=EPSILON, dropout=dropout,
