@@ -109,8 +109,9 @@ class BytePairTransform(tf.Module):  # type: ignore[misc]
         word_of_byte = tf.maximum(tf.cumsum(tf.cast(starts, tf.int32)) - 1, 0)
         text_of_byte = tf.cumsum(tf.cast(added, tf.int32), exclusive=True)
         text_of_word = tf.boolean_mask(text_of_byte, starts)
+        # Empty texts alone have no word, and joining needs one.
         words = tf.strings.unsorted_segment_join(tf.gather(self._letters, bytes_and_nothing), word_of_byte,
-                                                 tf.size(text_of_word))
+                                                 tf.maximum(tf.size(text_of_word), 1))[:tf.size(text_of_word)]
         distinct, number = tf.unique(words)
         ids = tf.gather(self._distinct(distinct), number)
         rows = tf.RaggedTensor.from_value_rowids(ids, text_of_word, tf.size(texts), validate=False)
