@@ -151,6 +151,7 @@ class StringPreprocessing:
     """The model takes texts as they are and cuts them up itself, as the text embeddings of TF Hub do."""
 
     kind: ClassVar[str] = "string"
+    vocabulary: ClassVar[tuple[str, ...]] = ()  # it is inside the model; there is nothing to learn
 
 
 @dataclass(frozen=True, kw_only=True)
