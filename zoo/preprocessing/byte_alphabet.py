@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -54,3 +55,19 @@ def merge_tokens(spec: BytePairPreprocessing) -> tuple[NDArray[np.int32], Any, A
                                 f"space between them. Received: {merge!r}")
         triples[number] = [ids[token] for token in tokens]
     return (np.array([ids[character] for character in byte_characters()], np.int32), *triples.T)
+
+
+def byte_vocabulary(max_length: int) -> BytePairPreprocessing:
+    """Returns the preprocessing whose tokens are the 256 bytes and the end of a text, with nothing merged.
+
+    Args:
+        max_length: Tokens that the model reads, at least 1.
+
+    Returns:
+        The preprocessing; the id of a byte is its value, that of the end of text is 256.
+
+    Raises:
+        ArgumentError: max_length is below 1.
+    """
+    empty = BytePairPreprocessing(max_length=max_length)
+    return dataclasses.replace(empty, vocabulary=(*byte_characters(), empty.end_of_text))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import tensorflow as tf
@@ -41,9 +41,7 @@ def fit_text(texts: Iterable[str], *, max_length: int, max_words: int, min_count
     for name, value in (("max_length", max_length), ("max_words", max_words), ("min_count", min_count)):
         if value < 1:
             raise ArgumentError(f"`{name}` must be at least 1. Received: {value}")
-    if isinstance(texts, str | bytes):
-        raise ArgumentError("`texts` must be several strings. Received one: put it into a list.")
-    counts = _counted(texts, lowercase)
+    counts = count_words(texts, lambda chunk: words(chunk, lowercase))
     frequent = [(word, count) for word, count in counts.items() if count >= min_count]
     if not frequent:
         raise DataError(f"The texts have no word that occurs at least {min_count} times ({len(counts)} different words "
@@ -53,9 +51,24 @@ def fit_text(texts: Iterable[str], *, max_length: int, max_words: int, min_count
                              lowercase=lowercase)
 
 
-def _counted(texts: Iterable[str], lowercase: bool) -> Counter[str]:
+def count_words(texts: Iterable[str], divide: Callable[[Any], Any]) -> Counter[str]:
+    """Counts the words of texts that stream by.
+
+    Args:
+        texts: The texts; bytes are taken as UTF-8.
+        divide: Turns string [N] into words, string [N, (words)], in TensorFlow ops.
+
+    Returns:
+        How often each word occurs.
+
+    Raises:
+        ArgumentError: One string instead of several, or an element that is no string.
+    """
+    if isinstance(texts, str | bytes):
+        raise ArgumentError("`texts` must be several strings. Received one: put it into a list.")
+
     def distinct(chunk: Any) -> tuple[Any, Any]:
-        found = tf.unique_with_counts(words(chunk, lowercase).flat_values)
+        found = tf.unique_with_counts(divide(chunk).flat_values)
         return found.y, found.count
 
     graph = tf.function(distinct, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
