@@ -54,7 +54,7 @@ def checkpoint_tensors(prefix: Path) -> list[SourceTensor]:
     try:
         reader: Any = tf.train.load_checkpoint(str(prefix))
         shapes, types = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
-    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+    except (tf.errors.OpError, ValueError, RuntimeError, IndexError, OSError) as error:
         raise WeightsError(f"{prefix}.index cannot be read as a TensorFlow checkpoint: {_first_line(error)}. Get it "
                            "again.") from error
     tensors = []
@@ -69,7 +69,7 @@ def checkpoint_tensors(prefix: Path) -> list[SourceTensor]:
 def _read(reader: Any, prefix: Path, name: str) -> np.ndarray[Any, Any]:
     try:
         return np.asarray(reader.get_tensor(name))
-    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+    except (tf.errors.OpError, ValueError, RuntimeError, IndexError, OSError) as error:
         raise WeightsError(f"{name} cannot be read from {prefix}: {_first_line(error)}. The data file is damaged; get "
                            "it again.") from error
 
