@@ -44,6 +44,7 @@ ALLOWED: dict[str, set[str]] = {
     "zoo.bundle": GROUND | MATERIALS | {"zoo.building", "zoo.bundle_index"},
     "zoo.data": GROUND | {"zoo.preprocessing"},
     "zoo.training": GROUND | {"zoo.layers", "zoo.preprocessing"},
+    "zoo.generation": GROUND | {"zoo.layers", "zoo.preprocessing"},
     "zoo.evaluation": GROUND | {"zoo.preprocessing"},
     "zoo.run_folder": GROUND | {"zoo.bundle_index", "zoo.training"},
     "zoo.runs": GROUND | MATERIALS | {"zoo.build_hub", "zoo.building", "zoo.bundle", "zoo.bundle_index", "zoo.data",
