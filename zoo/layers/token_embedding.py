@@ -28,3 +28,8 @@ class TokenEmbedding(keras.layers.ReversibleEmbedding):  # type: ignore[misc]  #
         shape = ops.shape(inputs)
         scores = super().call(ops.reshape(inputs, (-1, inputs.shape[-1])), reverse=True)
         return ops.reshape(scores, (*shape[:-1], self.input_dim))
+
+    def quantize(self, mode: str | None = None, type_check: bool = True, config: Any = None) -> None:
+        """Stores the table in few bits ("int8", "int4"), as its parent does, which refuses its subclasses by type."""
+        del type_check
+        super().quantize(mode, type_check=False, config=config)
