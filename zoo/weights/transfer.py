@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import functools
 import hashlib
 import ipaddress
 import re
 import shutil
+import ssl
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -65,7 +67,13 @@ def public_address(url: str) -> str:
 def new_client(settings: DownloadSettings) -> httpx.Client:
     """Returns a client that follows no redirect by itself and keeps the given timeouts."""
     timeout = httpx.Timeout(settings.read_timeout_seconds, connect=settings.connect_timeout_seconds)
-    return httpx.Client(timeout=timeout, follow_redirects=False)
+    return httpx.Client(timeout=timeout, follow_redirects=False, verify=_certificates())
+
+
+@functools.cache
+def _certificates() -> ssl.SSLContext:
+    """The authorities that are trusted; reading them takes longer than asking for a small file."""
+    return httpx.create_ssl_context()
 
 
 def transfer(url: str, entry: CacheEntry, client: httpx.Client, settings: DownloadSettings,

@@ -23,6 +23,7 @@ from zoo.errors import WeightsError
 
 ARCHIVE_SUFFIXES = (".tar.gz", ".tgz", ".tar", ".zip")
 
+_PARTS_OF_MODELS = ("variables", "assets")  # alone they are half a SavedModel
 _CHUNK_BYTES = 1 << 20
 _MOST_PARTS = 32
 _LONGEST_PART_BYTES = 255
@@ -100,7 +101,7 @@ def content_root(folder: Path) -> Path:
     """Returns the folder in which the content begins: many archives hold one folder and everything in it."""
     for _ in range(_MOST_PARTS):
         inside = [entry for entry in folder.iterdir() if entry.name not in ("__MACOSX", ".DS_Store")]
-        if len(inside) != 1 or not inside[0].is_dir():
+        if len(inside) != 1 or not inside[0].is_dir() or inside[0].name in _PARTS_OF_MODELS:
             return folder
         folder = inside[0]
     return folder
