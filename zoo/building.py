@@ -7,7 +7,7 @@ import importlib.metadata
 import random
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import keras
 from keras.src.backend.common import global_state
@@ -31,7 +31,7 @@ from zoo.build_checkpoint import (
 from zoo.build_hub import FAMILY as HUB_FAMILY
 from zoo.build_hub import hub_provenance, hub_spec
 from zoo.errors import ArgumentError
-from zoo.spec import ImagePreprocessing, ModelRecord, ModelSpec, Preprocessing, WeightsRef, attach_record
+from zoo.spec import ImagePreprocessing, ModelRecord, ModelSpec, Preprocessing, Task, WeightsRef, attach_record
 from zoo.weights.apply import (
     FoundCheckpoint,
     apply_checkpoint,
@@ -116,8 +116,8 @@ def build_model(spec: ModelSpec, builder: Callable[..., keras.Model], *, weights
     if has_top:
         check_labels(model, labels, spec.name, chosen_task)
     attach_record(model, ModelRecord(
-        name=spec.name, input_kind=spec.input_kind, task=chosen_task if has_top else "features", family=spec.family,
-        preprocessing=chosen, labels=labels if has_top else (), weights=provenance,
+        name=spec.name, input_kind=spec.input_kind, task=cast(Task, chosen_task) if has_top else "features",
+        family=spec.family, preprocessing=chosen, labels=labels if has_top else (), weights=provenance,
         arguments=arguments | ({"dtype": dtype} if dtype else {}), versions=installed_versions(),
         description=spec.description, licence=provenance.get("licence", "") or spec.licence, paper=spec.paper))
     return model

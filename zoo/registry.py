@@ -238,11 +238,12 @@ def build(name: str, *, weights: str | None = None, task: str | None = None, num
 
     Args:
         name: A registered name, with a weights tag behind a dot if wanted: "resnet50", "resnet50.imagenet".
-        weights: None for random parameters, "default" or a tag for published ones, the path of a weights file, or an
-            address with its scheme ("file:", "https:", "gs:", "hf:", "kaggle:").
+        weights: None for random parameters, "default" or a tag for published ones, the path of a weights file or of a
+            checkpoint's folder, or an address with its scheme ("file:", "https:", "gs:", "hf:", "kaggle:", "tfhub:").
         task: What the model is built for where it has several heads, such as "classification", "regression",
-            "token_classification", "embedding", "masked_language_model" or "language_model"; None takes the model's
-            own (`zoo.info(name).tasks` lists them). "features" is the model without a head.
+            "token_classification", "embedding", "masked_language_model" or "language_model"; None takes that of the
+            checkpoint's head, or the model's own (`zoo.info(name).tasks` lists them). "features" is the model without
+            a head.
         num_classes: Size of the class axis. Where it differs from that of the weights, the head keeps its random
             start and a warning names its variables. `classes` is accepted too.
         include_top: Whether the classification head is built; without it the model returns features.

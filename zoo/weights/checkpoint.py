@@ -22,7 +22,7 @@ import numpy as np
 
 from zoo.errors import WeightsError
 from zoo.weights.checkpoint_contents import ARCHITECTURE, Checkpoint
-from zoo.weights.hugging_face import open_hugging_face
+from zoo.weights.hugging_face import INDEX, WEIGHTS, open_hugging_face
 from zoo.weights.keras_hub_text import is_keras_hub_text, open_keras_hub_text
 from zoo.weights.openai_gpt2 import CONFIG as GPT2_CONFIG
 from zoo.weights.openai_gpt2 import open_openai_gpt2
@@ -32,7 +32,8 @@ from zoo.weights.tensor_rules import CLASSES, MASKED, POOLER, Assembled, SourceT
 from zoo.weights.tf1_checkpoint import CONFIG as BERT_CONFIG
 from zoo.weights.tf1_checkpoint import open_tf1_bert
 from zoo.weights.tfhub import open_tfhub
-from zoo.weights.verification import GOLDEN, Sample, random_inputs, read_golden, verify
+from zoo.weights.verification import GOLDEN, Sample, random_inputs, read_golden
+from zoo.weights.verification import verify as compare
 
 __all__ = ["ARCHITECTURE", "Checkpoint", "HEAD", "load_checkpoint", "open_checkpoint", "provenance"]
 
@@ -66,9 +67,10 @@ def open_checkpoint(folder: Path) -> Checkpoint:
         return open_tfhub(folder)
     if is_keras_hub_text(folder):
         return open_keras_hub_text(folder)
-    if (folder / GPT2_CONFIG).is_file():
+    safetensors = (folder / WEIGHTS).is_file() or (folder / INDEX).is_file()
+    if (folder / GPT2_CONFIG).is_file() and not safetensors:
         return open_openai_gpt2(folder)
-    if (folder / BERT_CONFIG).is_file():
+    if (folder / BERT_CONFIG).is_file() and not safetensors:
         return open_tf1_bert(folder)
     if (folder / "config.json").is_file() or (folder / "modules.json").is_file():
         return open_hugging_face(folder)
@@ -78,7 +80,7 @@ def open_checkpoint(folder: Path) -> Checkpoint:
                        "the files lie one folder deeper.")
 
 
-def load_checkpoint(model: keras.Model, checkpoint: Checkpoint, *, check: bool = True) -> LoadReport:
+def load_checkpoint(model: keras.Model, checkpoint: Checkpoint, *, verify: bool = True) -> LoadReport:
     """Loads a checkpoint into a model, strictly: nothing is changed unless everything fits and is explained.
 
     A SavedModel of TF Hub is run beside the model, and golden vectors that lie beside a checkpoint are compared (see
@@ -87,7 +89,7 @@ def load_checkpoint(model: keras.Model, checkpoint: Checkpoint, *, check: bool =
     Args:
         model: A BERT or GPT-2 of the zoo, built with the checkpoint's arguments.
         checkpoint: What `open_checkpoint` returned.
-        check: Whether the model is compared with its source, where that is possible.
+        verify: Whether the model is compared with its source, where that is possible.
 
     Returns:
         What happened to each variable and tensor. A head that the checkpoint does not have, or has for another number
@@ -99,7 +101,7 @@ def load_checkpoint(model: keras.Model, checkpoint: Checkpoint, *, check: bool =
     variables = {variable.path: variable for variable in model.variables if _is_parameter(variable)}
     head = _head_of(model, variables)
     values, report = _matched(variables, checkpoint, head, model)
-    sample, against = _sample(model, checkpoint) if check else (None, "")
+    sample, against = _sample(model, checkpoint) if verify else (None, "")
     before = {path: np.array(variables[path].numpy()) for path in values} if sample else {}
     for path, value in values.items():
         variables[path].assign(value if isinstance(value, np.ndarray) else value.read())
@@ -109,7 +111,7 @@ def load_checkpoint(model: keras.Model, checkpoint: Checkpoint, *, check: bool =
         return replace(report, reasons={**report.reasons, "verification": f"left out, because the model computes in "
                                         f"{model.compute_dtype}; build it in float32 to compare it"})
     try:
-        return replace(report, verification=verify(model, sample, against))
+        return replace(report, verification=compare(model, sample, against))
     except WeightsError:
         for path, old in before.items():
             variables[path].assign(old)

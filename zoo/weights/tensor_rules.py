@@ -97,13 +97,12 @@ class Mapped:
         variables: Values by head and path of our variable; the body is the head "".
         repeated: Tied tensors, and the value that they must repeat.
         explained: Why a tensor is not needed, by name and shape.
-        unknown: Tensors that neither a rule nor an explanation covers.
+        sources: All tensors by name; those that appear nowhere above are covered by no rule and no explanation.
     """
 
     variables: Mapping[str, Mapping[str, Assembled]]
     repeated: tuple[tuple[SourceTensor, Assembled], ...] = ()
     explained: Mapping[str, str] = field(default_factory=dict)
-    unknown: tuple[SourceTensor, ...] = ()
     sources: Mapping[str, SourceTensor] = field(default_factory=dict)
 
     def of(self, head: str) -> Mapping[str, Assembled]:
@@ -132,16 +131,13 @@ def map_tensors(tensors: Iterable[SourceTensor], rules: Iterable[Rule], *, prefi
     found: dict[tuple[str, str], dict[int, tuple[SourceTensor, Rule]]] = {}
     tied: dict[tuple[str, str], list[tuple[SourceTensor, Rule]]] = {}
     explained: dict[str, str] = {}
-    unknown = []
     sources = {tensor.name: tensor for tensor in tensors}
     for tensor in sources.values():
-        reason = next((reason for pattern, reason in reasons if pattern.fullmatch(tensor.name)), None)
-        if reason is not None:
-            explained[tensor.name] = reason
-            continue
         placed = _placed(tensor.name, patterns)
         if placed is None:
-            unknown.append(tensor)
+            reason = next((reason for pattern, reason in reasons if pattern.fullmatch(tensor.name)), None)
+            if reason is not None:
+                explained[tensor.name] = reason
             continue
         rule, target = placed
         _check_rank(tensor, rule)
@@ -164,8 +160,7 @@ def map_tensors(tensors: Iterable[SourceTensor], rules: Iterable[Rule], *, prefi
             if copy not in value.sources:
                 repeated.append((copy, value))
                 explained[copy.name] = "repeats the tensor that it is tied to"
-    return Mapped(variables=variables, repeated=tuple(repeated), explained=explained, unknown=tuple(unknown),
-                  sources=sources)
+    return Mapped(variables=variables, repeated=tuple(repeated), explained=explained, sources=sources)
 
 
 def _pattern(prefix: str, source: str) -> re.Pattern[str]:

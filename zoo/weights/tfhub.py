@@ -48,7 +48,7 @@ def open_tfhub(folder: Path) -> Checkpoint:
     if not any(re.fullmatch(r"(?:.*/)?word_embeddings/embeddings", tensor.name) for tensor in tensors):
         _refuse(module, folder, tensors)
     mapped = map_tensors(tensors, bert_names.TF_HUB, prefix=".*/", ignored={
-        **bert_names.TENSORFLOW_IGNORED, r"(.*/)?do_lower_case|Variable": "a setting of the module, no parameter"})
+        **bert_names.TENSORFLOW_IGNORED, r"(.*/)?(cls|masked_lm|predictions)/.*": "belongs to the module's head"})
     arguments = _sizes(mapped, tensors, folder) | _graph_settings(folder)
     preprocessing, problem = _text(module, folder, arguments)
     files = (folder / "saved_model.pb", *sorted(path for part in ("variables", "assets") for path in

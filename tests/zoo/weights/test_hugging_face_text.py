@@ -98,7 +98,7 @@ def test_broken_byte_pairs(tmp_path: Path, vocabulary: Any, merges: str, message
 def test_another_tokenizer_is_refused(tmp_path: Path) -> None:
     """A SentencePiece model in tokenizer.json is no WordPiece."""
     write_json(tmp_path / "tokenizer.json", {"model": {"type": "Unigram", "vocab": []}})
-    with pytest.raises(WeightsError, match="must hold a WordPiece tokenizer for this model. Received: 'Unigram'"):
+    with pytest.raises(WeightsError, match=r"must hold a WordPiece tokenizer for this model\. Received: 'Unigram'"):
         read("bert", tmp_path)
 
 
