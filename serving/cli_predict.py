@@ -76,7 +76,8 @@ def _explained(server: str, model: str, version: int | None) -> Iterator[None]:
                                     "serves the folders under its ROOT by their names.", error.code) from error
     except InvalidRequestError as error:
         plain = re.sub(r"\s*\[\[\{\{.*", "", error.message, flags=re.DOTALL)  # names of nodes in the graph
-        plain = re.sub(r"^assertion failed: \[(.*?)\] \[(.*?)\]$", r"\1 \2", plain)
+        if plain.startswith("assertion failed: ["):
+            plain = plain.removeprefix("assertion failed: [").removesuffix("]").replace("] [", " ")
         raise InvalidRequestError(plain, error.code) from error
 
 

@@ -211,12 +211,12 @@ def _rows(path: Path, signature: Signature) -> tuple[list[dict[str, Any]], int]:
 
 def _table(path: Path, text: str, signature: Signature) -> tuple[list[dict[str, Any]], int]:
     """Columns by their titles, or without titles the texts in the order of the signature."""
-    delimiter = "\t" if path.suffix == ".tsv" else ","
-    quoting = csv.QUOTE_NONE if path.suffix == ".tsv" else csv.QUOTE_MINIMAL
-    cells = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter, quoting=quoting) if row]
+    read = (csv.reader(io.StringIO(text), delimiter="\t", quoting=csv.QUOTE_NONE) if path.suffix == ".tsv"
+            else csv.reader(io.StringIO(text)))
+    cells = [row for row in read if row]
     titles, first = (cells[0], 2) if cells and set(cells[0]) <= set(signature.inputs) else ([], 1)
     if not titles:
-        titles = [name for name in (_text_input(signature), PAIR_INPUT) if name in signature.inputs]
+        titles = [name for name in ("text", "prompt", PAIR_INPUT) if name in signature.inputs]
     for number, row in enumerate(cells[first - 1:], start=first):
         if len(row) != len(titles):
             raise InvalidRequestError(f"{path}, line {number}: expected {len(titles)} columns "

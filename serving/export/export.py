@@ -153,11 +153,12 @@ def _prepare(model: Any, record: ModelRecord, top_k: int, samples: Any) -> _Serv
     record = _asking_for_gaps(record)
     forward = trace_forward(model, record)
     transform = transform_for(record.preprocessing)
-    check_fit(forward, transform, record)
-    answers = Answers.of(forward, record, top_k)
-    signatures, left_out = make_signatures(answers, transform)
-    rows, tolerance = make_samples(forward, record, samples, transform), tolerance_for(model)
+    tolerance = tolerance_for(model)
     try:
+        check_fit(forward, transform, record)
+        answers = Answers.of(forward, record, top_k)
+        signatures, left_out = make_signatures(answers, transform)
+        rows = make_samples(forward, record, samples, transform)
         golden = golden_vectors(model, answers, transform, signatures, rows, tolerance)
     except tf.errors.OpError as error:
         raise ExportError(f"The model fails on a sample input: {_reason(error)}. Give `samples` that it can take, or "

@@ -176,7 +176,8 @@ def _in_place(singles: list[Array], batch: Array, promised: tuple[int | None, ..
         fits = _is_row_shape(single.shape, promised, rows=1)
         if not fits or any(size > room for size, room in zip(single.shape[1:], together.shape[1:], strict=True)):
             return None
-        together[(row, *(slice(size) for size in single.shape[1:]))] = single[0]
+        place: tuple[int | slice, ...] = (row, *(slice(size) for size in single.shape[1:]))
+        together[place] = single[0]
     return together
 
 

@@ -12,6 +12,7 @@ _WORDS = 64
 _SHORTEST_WORD = 3  # letters; shorter ones are pieces in many vocabularies
 # Longer ones would make a warm-up of a large model last, and show nothing more.
 _MEDIUM_LENGTH, _LONGEST_LENGTH = 24, 64
+_SOME_WORDS = ("the", "film", "was", "good", "and", "a", "little", "long")  # where no vocabulary is known
 _BLANK = "\u0120"  # how the alphabet of byte pairs writes a blank
 
 
@@ -25,7 +26,7 @@ def sample_texts(record: ModelRecord) -> list[list[str]]:
         Lists of `SAMPLES` texts: one, or two where the model reads pairs.
     """
     preprocessing: Any = record.preprocessing
-    words, longest = _words(preprocessing), preprocessing.max_length
+    words, longest = _words(preprocessing), getattr(preprocessing, "max_length", _LONGEST_LENGTH)
     lengths = [min(4, longest), min(max(1, longest // 2), _MEDIUM_LENGTH), min(longest + 2, _LONGEST_LENGTH)]
     firsts = [_text(words, start, length) for start, length in enumerate(lengths)]
     if record.task == "masked_language_model":
@@ -36,7 +37,7 @@ def sample_texts(record: ModelRecord) -> list[list[str]]:
 
 
 def _words(preprocessing: Any) -> list[str]:
-    vocabulary: tuple[str, ...] = preprocessing.vocabulary
+    vocabulary: tuple[str, ...] = getattr(preprocessing, "vocabulary", _SOME_WORDS)
     if isinstance(preprocessing, BytePairPreprocessing):
         vocabulary = tuple(word[1:] for word in vocabulary if word.startswith(_BLANK))
     if isinstance(preprocessing, BytePairPreprocessing | WordPiecePreprocessing):

@@ -15,6 +15,7 @@ from serving.errors import ExportError
 from serving.export.raw_inputs import raw_specs, reads_pairs, reads_texts
 from serving.export.sample_texts import SAMPLES, sample_texts
 from serving.export.servable_module import Forward
+from zoo.preprocessing_spec import StringPreprocessing
 from zoo.spec import ImagePreprocessing, ModelRecord, TabularPreprocessing, TextPreprocessing
 
 Array = NDArray[Any]
@@ -60,6 +61,8 @@ def make_samples(forward: Forward, record: ModelRecord, given: Any = None, trans
         made = transform.batch(*raw.values()) if transform is not None else None
         if isinstance(made, Mapping):
             return Samples({name: made[name].numpy() for name in forward.inputs}, raw)
+        if isinstance(record.preprocessing, StringPreprocessing):
+            return Samples(dict(zip(forward.inputs, raw.values(), strict=True)), raw)
     generator = np.random.Generator(np.random.PCG64(_SEED))
     tensors = {name: _tensor(spec, record, generator) for name, spec in forward.inputs.items()}
     match record.preprocessing:

@@ -60,8 +60,8 @@ class TokenLimits:
         for name, limit in self.values.items():
             tensor = tensors[name]
             fits = tf.reduce_all(tf.logical_and(tensor >= 0, tensor < limit))
-            checks.append(_check(fits, f"Input '{name}' takes whole numbers from 0 to {limit - 1}. Received numbers "
-                                 "from, to:", tf.reduce_min(tensor), tf.reduce_max(tensor)))
+            checks.append(_check(fits, f"Input {name} takes whole numbers from 0 to {limit - 1}. Smallest and largest "
+                                 "received:", tf.reduce_min(tensor), tf.reduce_max(tensor)))
         rows = {name: tensor for name, tensor in tensors.items() if name in self.values and tensor.shape.rank == 2}
         if self.longest is not None and rows:
             checks += _shape_checks(rows, self.longest)
@@ -75,7 +75,7 @@ def _shape_checks(rows: Mapping[str, Any], longest: int) -> list[Any]:
     checks = [_check(tf.logical_and(length >= 1, length <= longest), f"The model reads from 1 to {longest} tokens per "
                      "row. Received:", length)]
     return checks + [_check(tf.reduce_all(tf.equal(tf.shape(rows[first]), tf.shape(rows[other]))),
-                            f"Inputs '{first}' and '{other}' must have the same shape. Received:",
+                            f"Inputs {first} and {other} must have the same shape. Received:",
                             tf.shape(rows[first]), tf.shape(rows[other])) for other in others]
 
 
