@@ -15,16 +15,16 @@ _OTHER_NAMES = {"input_shape": "--size", "columns": "--column", "augmentation": 
                 "mixed_precision": "--precision", "early_stopping_patience": "--patience",
                 "threshold_rule": "--choose-threshold", "rule": "--choose-threshold"}
 _SAME_NAMES = ("epochs", "batch_size", "optimizer", "learning_rate", "schedule", "warmup_epochs", "weight_decay", "l1",
-               "l2", "label_smoothing", "clip_norm", "frozen_epochs", "monitor", "restore_best", "class_weights",
-               "tensorboard", "seed", "restart", "target", "shape", "text_column", "label_column", "max_length",
-               "max_words", "validation_fraction", "test_fraction", "keep_duplicates", "weights", "threshold",
-               "bootstrap_samples")
+               "l2", "label_smoothing", "clip_norm", "clip_global_norm", "frozen_epochs", "frozen_layers", "lora_rank",
+               "monitor", "restore_best", "class_weights", "tensorboard", "seed", "restart", "target", "shape",
+               "text_column", "text_pair_column", "label_column", "max_length", "max_words", "task",
+               "validation_fraction", "test_fraction", "keep_duplicates", "weights", "threshold", "bootstrap_samples")
 IN_OPTIONS: Mapping[str, str] = MappingProxyType(
     {name: f"--{name.replace('_', '-')}" for name in _SAME_NAMES} | _OTHER_NAMES)
 
 _KINDS = {"input_shape": ("image",), "target": ("tabular", "sequence"), "columns": ("tabular", "sequence"),
-          "shape": ("sequence",), "text_column": ("text",), "label_column": ("text",), "max_length": ("text",),
-          "max_words": ("text",)}
+          "shape": ("sequence",), "text_column": ("text",), "text_pair_column": ("text",), "label_column": ("text",),
+          "max_length": ("text",), "max_words": ("text",)}
 _DATA_OF = {"image": "pictures", "text": "texts", "tabular": "tables", "sequence": "series"}
 
 

@@ -31,19 +31,28 @@ def register(app: typer.Typer) -> None:
 def train_command(
     model: Annotated[str, typer.Argument(help="The model's name; `zoo list` shows all.",
                                          autocompletion=complete_model)],
-    data: Annotated[str, typer.Argument(help="Folder of class folders, CSV/TSV/JSONL file, or keras:NAME, tfds:NAME.")],
+    data: Annotated[str, typer.Argument(help="Folder of class folders, CSV/TSV/JSONL file, plain text for language "
+                                             "models, CoNLL file for tags, or keras:NAME, tfds:NAME.")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The run's folder; runs/MODEL if left out.")]
     = None,
     weights: Annotated[str | None, typer.Option(help="Start from: default, a tag, a file, or SCHEME:ADDRESS.")] = None,
     size: Annotated[str | None, typer.Option(help=SIZE_HELP)] = None,
-    option: Annotated[list[str] | None, typer.Option(help="Builder option NAME=VALUE; may be repeated.")] = None,
+    task: Annotated[str | None, typer.Option(help="What to build it for, of several: classification, regression, "
+                                                  "token_classification, language_model, masked_language_model.")]
+    = None,
+    option: Annotated[list[str] | None, typer.Option("--option", "--set", help="Builder option NAME=VALUE; may be "
+                                                                                "repeated.")] = None,
     target: Annotated[list[str] | None, typer.Option(help="Column of a table to predict; may be repeated.")] = None,
     column: Annotated[list[str] | None, typer.Option(help="Column to predict from; all others if left out.")] = None,
     shape: Annotated[str | None, typer.Option(help="STEPS,FEATURES of a series that a row holds.")] = None,
     text_column: Annotated[str, typer.Option(help="Column of the text, if it cannot be guessed.")] = "",
+    text_pair_column: Annotated[str, typer.Option(help="Column of the second text of pairs.")] = "",
     label_column: Annotated[str, typer.Option(help="Column of the label, if it cannot be guessed.")] = "",
-    max_length: Annotated[int | None, typer.Option(min=1, help="Words kept of each text; 128 if left out.")] = None,
-    max_words: Annotated[int | None, typer.Option(min=1, help="Size of the learnt vocabulary; 20,000 if left out.")]
+    max_length: Annotated[int | None, typer.Option(min=1, help="Words or tokens kept of each text, or in a block of "
+                                                               "running text; what the model reads if left out.")]
+    = None,
+    max_words: Annotated[int | None, typer.Option(min=1, help="Size of the learnt vocabulary; 20,000 words or "
+                                                              "8,000 word pieces if left out.")]
     = None,
     validation_fraction: Annotated[float, typer.Option(help="Fraction held out to choose by.")] = 0.15,
     test_fraction: Annotated[float, typer.Option(help="Fraction held out to judge by.")] = 0.15,
@@ -52,15 +61,20 @@ def train_command(
     batch_size: Annotated[int | None, typer.Option(help="Examples per step.")] = None,
     optimizer: Annotated[str | None, typer.Option(help="sgd, momentum, adam, adamw or rmsprop.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Highest learning rate.")] = None,
-    schedule: Annotated[str | None, typer.Option(help="constant, step, exponential, cosine, reduce_on_plateau.")]
-    = None,
+    schedule: Annotated[str | None, typer.Option(help="constant, step, exponential, cosine, linear, "
+                                                      "reduce_on_plateau.")] = None,
     warmup_epochs: Annotated[float | None, typer.Option(help="Epochs in which the rate rises from 0.")] = None,
     weight_decay: Annotated[float | None, typer.Option(help="Decoupled decay of the weights.")] = None,
     l1: Annotated[float | None, typer.Option(help="Penalty on absolute kernel values.")] = None,
     l2: Annotated[float | None, typer.Option(help="Penalty on squared kernel values.")] = None,
     label_smoothing: Annotated[float | None, typer.Option(help="Share of a target spread over all classes.")] = None,
     clip_norm: Annotated[float | None, typer.Option(help="Largest norm of a gradient.")] = None,
+    clip_global_norm: Annotated[float | None, typer.Option(help="Largest norm of all gradients together.")] = None,
     frozen_epochs: Annotated[int | None, typer.Option(help="First epochs in which only the head learns.")] = None,
+    frozen_layers: Annotated[int | None, typer.Option(help="First blocks of a Transformer that never learn, nor do "
+                                                           "the embeddings.")] = None,
+    lora_rank: Annotated[int | None, typer.Option(help="Train low-rank adapters of the attention in place of its "
+                                                       "kernels; they are merged at the end.")] = None,
     augment: Annotated[list[str] | None, typer.Option(help="flip, rotate, zoom, contrast, randaugment, mixup; "
                                                            "NAME or NAME:STRENGTH; may be repeated.")] = None,
     precision: Annotated[str | None, typer.Option(help="float32, mixed_bfloat16 or mixed_float16.")] = None,
@@ -80,18 +94,23 @@ def train_command(
     """Train a model on your data; the same command goes on where a run was interrupted."""
     spec, _ = default_registry().resolve(model)
     reading = {"target": tuple(target or ()), "columns": tuple(column or ()), "text_column": text_column,
-               "label_column": label_column, "max_length": max_length, "max_words": max_words,
+               "text_pair_column": text_pair_column, "label_column": label_column, "max_length": max_length,
+               "max_words": max_words,
                "shape": tuple(whole_numbers("--shape", shape, ",")) if shape is not None else ()}
     require_fitting(spec, data, {**reading, "input_shape": size})
     changes = {"epochs": epochs, "batch_size": batch_size, "optimizer": optimizer, "learning_rate": learning_rate,
                "schedule": schedule, "warmup_epochs": warmup_epochs, "weight_decay": weight_decay, "l1": l1, "l2": l2,
-               "label_smoothing": label_smoothing, "clip_norm": clip_norm, "frozen_epochs": frozen_epochs,
+               "label_smoothing": label_smoothing, "clip_norm": clip_norm,
+               "clip_global_norm": clip_global_norm, "frozen_epochs": frozen_epochs, "frozen_layers": frozen_layers,
+               "lora_rank": lora_rank,
                "augmentation": tuple(augment) if augment else None, "mixed_precision": precision,
                "early_stopping_patience": patience, "monitor": monitor, "restore_best": restore_best,
                "class_weights": class_weights, "tensorboard": tensorboard, "seed": seed}
     build: dict[str, Any] = options_of(option or [])
     if weights is not None:
         build["weights"] = weights
+    if task is not None:
+        build["task"] = task
     if size is not None:
         build["input_shape"] = (*size_of(size), getattr(spec.preprocessing, "channels", 3))
     from zoo.console import load_tensorflow, naming_options
@@ -112,6 +131,7 @@ def evaluate_command(
     data: Annotated[str | None, typer.Option(help="Judge by these examples, not by the held-out part.")] = None,
     target: Annotated[list[str] | None, typer.Option(help="Column of a table to predict; may be repeated.")] = None,
     text_column: Annotated[str, typer.Option(help="Column of the text, if it cannot be guessed.")] = "",
+    text_pair_column: Annotated[str, typer.Option(help="Column of the second text of pairs.")] = "",
     label_column: Annotated[str, typer.Option(help="Column of the label, if it cannot be guessed.")] = "",
     report: Annotated[Path | None, typer.Option(help="Folder of the report; RUN/report if left out.")] = None,
     threshold: Annotated[float | None, typer.Option(min=0.0, max=1.0, help="Probability from which a binary model "
@@ -128,14 +148,14 @@ def evaluate_command(
     from zoo.console import counted_progress, load_tensorflow, naming_options, only_json
 
     require_bundle(run)
-    if data is None and (target or text_column or label_column):
-        raise ArgumentError("`--target`, `--text-column` and `--label-column` say how to read other examples, which "
-                            "`--data` names.")
+    if data is None and (target or text_column or text_pair_column or label_column):
+        raise ArgumentError("`--target`, `--text-column`, `--text-pair-column` and `--label-column` say how to read "
+                            "other examples, which `--data` names.")
     load_tensorflow()
     from zoo.runs import REPORT, DataSource, evaluate_run
 
     source = DataSource(path=data, target=tuple(target or ()), text_column=text_column,
-                        label_column=label_column) if data is not None else None
+                        text_pair_column=text_pair_column, label_column=label_column) if data is not None else None
     with (naming_options(IN_OPTIONS), only_json(as_json) as write_json,
           counted_progress("evaluating", quiet=as_json) as progress):
         result = evaluate_run(run, source, report_folder=report, threshold=threshold,

@@ -40,9 +40,11 @@ class DataSource:
         columns: Columns of a table to predict from; empty for all the others.
         shape: What a row of a table is reshaped to, (steps, features), for models of series.
         text_column: Column of the text; empty to guess it.
+        text_pair_column: Column of the second text, where the examples are pairs of texts; empty for single texts.
         label_column: Column of the label; empty to guess it.
-        max_length: Words kept of each text.
-        max_words: Size of a learnt vocabulary.
+        max_length: Words or tokens kept of each text, or tokens of a block of running text; None takes what the
+            model reads.
+        max_words: Size of a learnt vocabulary; None takes 20,000 words or 8,000 word pieces.
         validation_fraction: Fraction in [0, 1) to choose by.
         test_fraction: Fraction in [0, 1) to judge by.
         seed: Chooses the examples of the parts.
@@ -54,9 +56,10 @@ class DataSource:
     columns: tuple[str, ...] = ()
     shape: tuple[int, ...] = ()
     text_column: str = ""
+    text_pair_column: str = ""
     label_column: str = ""
-    max_length: int = 128
-    max_words: int = 20_000
+    max_length: int | None = None
+    max_words: int | None = None
     validation_fraction: float = 0.15
     test_fraction: float = 0.15
     seed: int = 0

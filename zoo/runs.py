@@ -12,13 +12,17 @@ from typing import Any, cast
 
 import keras
 
+from zoo.build_hub import hub_spec
 from zoo.building import preprocessing_of
 from zoo.bundle import load, save
 from zoo.bundle_index import is_bundle
 from zoo.data.images import load_images
 from zoo.data.labelled import LabelledData, Split
 from zoo.data.named import load_named
+from zoo.data.running_texts import load_running_texts
 from zoo.data.tables import load_table
+from zoo.data.tagged_texts import load_tagged_texts
+from zoo.data.texts import TASKS as LABELLED_TEXT_TASKS
 from zoo.data.texts import load_texts
 from zoo.errors import ArgumentError, DataError
 from zoo.evaluation import EvaluationReport, evaluate, find_threshold
@@ -36,12 +40,14 @@ from zoo.run_folder import (
     write_run,
 )
 from zoo.spec import (
+    BytePairPreprocessing,
     ImagePreprocessing,
     ModelRecord,
     ModelSpec,
     Preprocessing,
     TabularPreprocessing,
     TextPreprocessing,
+    WordPiecePreprocessing,
     attach_record,
     record_of,
 )
@@ -98,8 +104,9 @@ def train(name: str, source: DataSource, folder: str | os.PathLike[str], config:
     arguments.setdefault("seed", config.seed)
     registry.check(spec.name, **arguments)  # before minutes of reading data
     check_folder(Path(folder), source)
+    spec = hub_spec(spec, arguments.get("weights"), arguments)
     wanted = preprocessing_of(spec, weights=arguments.get("weights"), input_shape=arguments.get("input_shape"))
-    data = open_data(source, spec, wanted)
+    data = open_data(_within(source, arguments.get("max_positions")), spec, wanted, task=arguments.get("task"))
     if announce is not None:
         announce(data)
     arguments |= _arguments_from(data, spec, source)
@@ -163,8 +170,15 @@ def evaluate_run(folder: str | os.PathLike[str], source: DataSource | None = Non
     return report
 
 
+def _within(source: DataSource, positions: Any) -> DataSource:
+    """Cuts texts to the positions that the user gives a model, if no other length is said."""
+    if source.max_length is None and isinstance(positions, int) and positions > 0:
+        return dataclasses.replace(source, max_length=positions)
+    return source
+
+
 def open_data(source: DataSource, spec: ModelSpec | ModelRecord, preprocessing: Preprocessing,
-              labels: tuple[str, ...] | None = None) -> LabelledData:
+              labels: tuple[str, ...] | None = None, task: str | None = None) -> LabelledData:
     """Reads and splits a dataset for a kind of model.
 
     Args:
@@ -173,6 +187,7 @@ def open_data(source: DataSource, spec: ModelSpec | ModelRecord, preprocessing: 
         preprocessing: What turns them into the model's input; a vocabulary, means and categories that it lacks are
             learnt from the training part.
         labels: Class names in the order of the model's output; None takes those of the data.
+        task: What the model is built for; None takes the task of `spec`.
 
     Returns:
         The data.
@@ -186,15 +201,41 @@ def open_data(source: DataSource, spec: ModelSpec | ModelRecord, preprocessing: 
     if source.keep_duplicates is not None:
         common["keep_duplicates"] = source.keep_duplicates
     if source.path.startswith(NAMED_SCHEMES):
-        return load_named(source.path, preprocessing, **common)  # type: ignore[arg-type]
+        return load_named(source.path, _shortened(preprocessing, source.max_length), **common)  # type: ignore[arg-type]
     if spec.input_kind == "image":
         return load_images(source.path, cast(ImagePreprocessing, preprocessing), labels=labels, **common)  # type: ignore[arg-type]
     if spec.input_kind == "text":
-        learnt = isinstance(preprocessing, TextPreprocessing) and preprocessing.vocabulary
-        return load_texts(source.path, cast(TextPreprocessing, preprocessing) if learnt else None, labels=labels,
-                          text_column=source.text_column or None, label_column=source.label_column or None,
-                          max_length=source.max_length, max_words=source.max_words, **common)  # type: ignore[arg-type]
+        return _open_texts(source, task or spec.task, preprocessing, labels, common)
     return _open_table(source, spec, preprocessing, labels, common)
+
+
+def _open_texts(source: DataSource, task: str, preprocessing: Preprocessing, labels: tuple[str, ...] | None,
+                common: Mapping[str, Any]) -> LabelledData:
+    wanted: Any = _shortened(preprocessing, source.max_length)
+    named = {"text_column": source.text_column, "text_pair_column": source.text_pair_column,
+             "label_column": source.label_column}
+    if task in LABELLED_TEXT_TASKS:
+        columns: dict[str, Any] = {name: value or None for name, value in named.items()}
+        return load_texts(source.path, wanted, task=cast(Any, task), labels=labels, max_words=source.max_words,
+                          **columns, **common)
+    without = next((name for name, value in named.items() if value), None)
+    if without is not None:
+        raise ArgumentError(f"`{without}` names a column of a table, and data for {task.replace('_', ' ')} have none. "
+                            "Leave it out.")
+    if task == "token_classification":
+        return load_tagged_texts(source.path, wanted, labels=labels, max_words=source.max_words, **common)
+    if task in ("language_model", "masked_language_model"):
+        fractions = {name: common[name] for name in ("validation_fraction", "test_fraction")}
+        return load_running_texts(source.path, wanted, task=cast(Any, task), max_words=source.max_words, **fractions)
+    raise ArgumentError(f"The task {task!r} is neither trained nor judged on data. Build the model for another task, "
+                        "such as --task classification (task='classification' in Python).")
+
+
+def _shortened(preprocessing: Preprocessing, max_length: int | None) -> Preprocessing:
+    if max_length is None or not isinstance(preprocessing, TextPreprocessing | WordPiecePreprocessing
+                                            | BytePairPreprocessing):
+        return preprocessing
+    return dataclasses.replace(preprocessing, max_length=max_length)
 
 
 def _open_table(source: DataSource, spec: ModelSpec | ModelRecord, preprocessing: Preprocessing,
@@ -255,7 +296,7 @@ def _completed(source: DataSource, folder: Path) -> DataSource:
         warnings.warn(f"The model in {folder} was trained on a part of {source.path}, so these figures are better than "
                       "those on new examples. Leave the data out to judge by the part that was held out.",
                       TrainingDataWarning, stacklevel=4)
-    names = ("target", "columns", "shape", "text_column", "label_column", "max_length")
+    names = ("target", "columns", "shape", "text_column", "text_pair_column", "label_column", "max_length")
     return dataclasses.replace(source, **{name: getattr(own, name) for name in names
                                           if getattr(source, name) == getattr(DataSource(path=""), name)})
 

@@ -14,7 +14,7 @@ from zoo.data.folders import sorted_labels
 from zoo.data.labelled import Examples, LabelledData, Lazy
 from zoo.data.planning import Found, SplitPlan, plan_split
 from zoo.data.splitting import TEST, TRAIN, UNDECIDED, VALIDATION, SplitFractions
-from zoo.data.texts import text_data
+from zoo.data.text_encoding import FoundTexts, text_data
 from zoo.errors import ArgumentError, DataError
 from zoo.preprocessing.image import ImageTransform
 from zoo.preprocessing.image_decoding import luma
@@ -22,15 +22,14 @@ from zoo.preprocessing.table_fitting import fit_table
 from zoo.preprocessing.tabular import TabularTransform
 from zoo.preprocessing.transform import TensorTransform
 from zoo.spec import (
-    ImagePreprocessing,
+    TEXT_PREPROCESSING,
     Preprocessing,
     TabularPreprocessing,
     TensorPreprocessing,
-    TextPreprocessing,
 )
 
 Inputs = Any  # an array [N, ...], a sequence of N texts, or a dict of either
-_MAX_WORDS = 20_000
+_TEXT_KEYS = ("text", "text_pair")
 
 
 def from_arrays(inputs: Inputs, targets: Any, *, labels: Sequence[str] = (),
@@ -40,14 +39,14 @@ def from_arrays(inputs: Inputs, targets: Any, *, labels: Sequence[str] = (),
     """Checks and splits examples that are in memory.
 
     Args:
-        inputs: By the kind of `preprocessing`: pixels in [0, 255], [N, h, w] or [N, h, w, channels]; N texts; a dict
-            of columns [N]; numbers of any shape [N, ...] or a dict of such, as the model takes them.
+        inputs: By the kind of `preprocessing`: pixels in [0, 255], [N, h, w] or [N, h, w, channels]; N texts, or for
+            word pieces a dict of "text" and "text_pair"; a dict of columns [N]; numbers of any shape [N, ...] or a
+            dict of such, as the model takes them.
         targets: Integers or bools [N] are class indices, strings [N] class names, floats [N] or [N, k] the values of
             a regression.
         labels: Class names in the order of the class index. By default the names that occur, sorted, or "0", "1" ...
         preprocessing: What turns `inputs` into the model's input; None takes numbers as they are. A
-            TextPreprocessing without a vocabulary or a TabularPreprocessing without columns is learnt from the
-            training part.
+            preprocessing of texts without a vocabulary or of tables without columns is learnt from the training part.
         validation: Inputs and targets of a given validation part; None cuts it out of `inputs`.
         test: Inputs and targets of a given test part; None cuts it out of `inputs`.
         validation_fraction: Fraction in [0, 1) to choose by, of each class where there are classes.
@@ -187,16 +186,26 @@ def _labelled(plan: SplitPlan, table: dict[str, np.ndarray], preprocessing: Prep
         return _finished(plan, preprocessing, _tabular(table, TabularTransform(preprocessing)))
     if isinstance(preprocessing, TensorPreprocessing):
         return _finished(plan, preprocessing, _tensors(table, TensorTransform(preprocessing), single))
+    if isinstance(preprocessing, TEXT_PREPROCESSING):
+        return text_data(plan, _texts(plan, table, single, type(preprocessing).__name__), preprocessing)
     if not single:
         raise ArgumentError(f"`inputs` must be one array for a {type(preprocessing).__name__}. Received a dict.")
     values = table[""]
-    if isinstance(preprocessing, TextPreprocessing):
-        if values.dtype != object:
-            raise ArgumentError(f"`inputs` must be texts for a TextPreprocessing. Received: {values.dtype}")
-        return text_data(plan, lambda indices: values[indices].tolist(), preprocessing, _MAX_WORDS)
-    if not isinstance(preprocessing, ImagePreprocessing):
-        raise ArgumentError(f"Arrays do not go with a {type(preprocessing).__name__}; load texts from files.")
     return _finished(plan, preprocessing, _pixels(values, ImageTransform(preprocessing)), batched=False)
+
+
+def _texts(plan: SplitPlan, table: Mapping[str, np.ndarray], single: bool, kind: str) -> FoundTexts:
+    columns = list(table.values()) if single else [table.get(key) for key in _TEXT_KEYS[:max(len(table), 1)]]
+    if any(values is None for values in columns):
+        raise ArgumentError(f"`inputs` for a {kind} must be texts, or a dict of {' and '.join(map(repr, _TEXT_KEYS))} "
+                            f"for pairs. Received a dict of: {', '.join(map(repr, table))}")
+    texts = [values for values in columns if values is not None]
+    for values in texts:
+        if values.dtype != object:
+            raise ArgumentError(f"`inputs` must be texts for a {kind}. Received: {values.dtype}")
+    lengths = np.array([sum(map(len, row)) for row in zip(*texts, strict=True)], np.int32)
+    return FoundTexts(plan.found, lambda indices: list(zip(*[values[indices] for values in texts], strict=True)),
+                      lengths, texts=len(texts))
 
 
 def _finished(plan: SplitPlan, preprocessing: Preprocessing, load: Callable[[Any], Any],

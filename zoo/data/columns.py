@@ -8,8 +8,10 @@ from itertools import islice
 from zoo.data.rows import RowFile
 from zoo.errors import DataError, UnknownNameError
 
-TEXT_NAMES = ("text", "sentence", "review", "content", "document", "comment", "message", "question", "tweet", "title")
-LABEL_NAMES = ("label", "labels", "class", "category", "sentiment", "target", "polarity", "topic", "intent")
+TEXT_NAMES = ("text", "sentence", "review", "content", "document", "comment", "message", "question", "tweet", "title",
+              "sentence1", "premise", "question1", "text1", "text_a")
+LABEL_NAMES = ("label", "labels", "class", "category", "sentiment", "target", "polarity", "topic", "intent", "score",
+               "similarity")
 _GUESSED_FROM_ROWS = 100
 
 
@@ -61,6 +63,21 @@ def text_and_label(file: RowFile, text: str | int | None, label: str | int | Non
         raise DataError(f"The text and the label of {file.path} are both in the column {file.columns[text_at]!r}. "
                         "Name two different columns with `text_column` and `label_column`.")
     return text_at, label_at
+
+
+def pair_column(file: RowFile, pair: str | int, text_at: int, label_at: int) -> int:
+    """Returns the position of the column with the second text of each example.
+
+    Raises:
+        DataError: It is the column of the first text or of the label.
+        UnknownNameError: There is no such column.
+    """
+    pair_at = column_number(pair, file.columns, file.path)
+    if pair_at in (text_at, label_at):
+        raise DataError(f"The second text of {file.path} is in the column {file.columns[pair_at]!r}, which holds the "
+                        f"{'first text' if pair_at == text_at else 'label'} too. Name different columns with "
+                        "`text_column`, `text_pair_column` and `label_column`.")
+    return pair_at
 
 
 def _given_or_usual(file: RowFile, given: str | int | None, usual: Sequence[str]) -> int | None:

@@ -14,7 +14,14 @@ from zoo.data.arrays import from_arrays
 from zoo.data.labelled import LabelledData
 from zoo.data.splitting import SplitFractions
 from zoo.errors import ArgumentError, DataError, UnknownNameError
-from zoo.spec import ImagePreprocessing, Preprocessing, TabularPreprocessing, TensorPreprocessing, TextPreprocessing
+from zoo.spec import (
+    TEXT_PREPROCESSING,
+    ImagePreprocessing,
+    Preprocessing,
+    TabularPreprocessing,
+    TensorPreprocessing,
+    TextPreprocessing,
+)
 
 _MAX_LENGTH = 256
 
@@ -101,10 +108,11 @@ def fitting_preprocessing(name: str, kind: str, preprocessing: Preprocessing | N
         return TextPreprocessing(max_length=_MAX_LENGTH)
     if kind == "tabular" and (preprocessing is None or isinstance(preprocessing, TensorPreprocessing)):
         return TabularPreprocessing(columns=())
-    expected = {"image": ImagePreprocessing, "text": TextPreprocessing, "tabular": TabularPreprocessing}[kind]
-    if preprocessing is None or not isinstance(preprocessing, expected):
-        raise ArgumentError(f"{name} has {kind} inputs and needs a preprocessing of the type {expected.__name__}. "
-                            f"Received: {type(preprocessing).__name__}")
+    expected: dict[str, tuple[type, ...]] = {"image": (ImagePreprocessing,), "text": TEXT_PREPROCESSING,
+                                             "tabular": (TabularPreprocessing,)}
+    if preprocessing is None or not isinstance(preprocessing, expected[kind]):
+        raise ArgumentError(f"{name} has {kind} inputs and needs a preprocessing of the type "
+                            f"{expected[kind][0].__name__}. Received: {type(preprocessing).__name__}")
     return preprocessing
 
 

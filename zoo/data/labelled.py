@@ -17,6 +17,7 @@ from zoo.spec import Preprocessing
 
 _T = TypeVar("_T")
 _PREFETCHED_BATCHES = 2
+_BATCHES_SORTED_TOGETHER = 50  # the fewer, the more random; the more, the less padding
 
 Augment = Callable[[Any, Any, Any], tuple[Any, Any]]
 
@@ -51,12 +52,18 @@ class Examples:
         batched: Whether `load` takes a batch of indices [B] at once instead of one at a time.
         targets: int32 [n] class indices or float32 [n, k].
         names: The readable source of each example.
+        lengths: int32 [n], about how long each example is, where a batch is as long as its longest: shuffled batches
+            then hold examples of about the same length. None where that makes no difference.
+        own_targets: Turns what `load` returned for a batch, its indices int64 [B] and a seed int32 into (inputs,
+            targets), where each token has a target; `targets` then only count for the split. None otherwise.
     """
 
     load: Callable[[Any], Any]
     batched: bool
     targets: np.ndarray
     names: Sequence[str]
+    lengths: np.ndarray | None = None
+    own_targets: Callable[[Any, Any, Any], tuple[Any, Any]] | None = None
 
     @cached_property
     def graph(self) -> Any:
@@ -90,16 +97,16 @@ class Split:
 
         Returns:
             A tf.data.Dataset of (inputs, targets): inputs as the model takes them with a leading batch axis, targets
-            int32 [B] class indices or float32 [B, k].
+            int32 [B] class indices, float32 [B, k], or int32 [B, L] with -1 where nothing is asked.
 
         Raises:
             ArgumentError: `batch_size` below 1.
         """
         if batch_size < 1:
             raise ArgumentError(f"`batch_size` must be at least 1. Received: {batch_size}")
-        order = self._indices if shuffle_seed is None else self._indices[_permutation(self.count, shuffle_seed)]
+        order = self._indices if shuffle_seed is None else self._shuffled(batch_size, shuffle_seed)
         dataset = tf.data.Dataset.from_tensor_slices((order, self._examples.targets[order]))
-        dataset = self._read(dataset, batch_size, drop_remainder)
+        dataset = self._read(dataset, batch_size, drop_remainder, _seed_word(shuffle_seed or 0))
         if augment is not None:
             dataset = _augmented(dataset, augment, _seed_word(shuffle_seed or 0))
         options = tf.data.Options()
@@ -116,12 +123,22 @@ class Split:
         """Returns all targets in unshuffled order: int32 [count] class indices or float32 [count, k]."""
         return self._examples.targets[self._indices]
 
-    def _read(self, dataset: Any, batch_size: int, drop_remainder: bool) -> Any:
+    def _shuffled(self, batch_size: int, seed: int) -> np.ndarray:
+        order: np.ndarray = self._indices[_permutation(self.count, seed)]
+        if self._examples.lengths is not None:
+            order = order[_grouped(self._examples.lengths[order], batch_size, seed)]
+        return order
+
+    def _read(self, dataset: Any, batch_size: int, drop_remainder: bool, word: int) -> Any:
+        examples = self._examples
+        own = examples.own_targets
+
         def read(index: Any, target: Any) -> tuple[Any, Any]:
-            return self._examples.graph(index), target
+            loaded = examples.graph(index)
+            return (loaded, target) if own is None else own(loaded, index, tf.constant(word, tf.int32))
 
         parallel = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True}
-        if self._examples.batched:
+        if examples.batched:
             return dataset.batch(batch_size, drop_remainder=drop_remainder).map(read, **parallel)
         return dataset.map(read, **parallel).batch(batch_size, drop_remainder=drop_remainder)
 
@@ -131,8 +148,9 @@ class LabelledData:
     """A dataset that is checked, split and ready to train on.
 
     Attributes:
-        labels: Class names in the order of the class index; empty for regression.
-        target_kind: "index" (targets int32 [B]) or "float" (targets float32 [B, k]).
+        labels: Class names in the order of the class index; empty for regression and language models.
+        target_kind: "index" (targets int32 [B]), "float" (targets float32 [B, k]) or "tokens" (targets int32 [B, L],
+            -1 where nothing is asked).
         train: The part to learn from.
         validation: The part to choose by, or None.
         test: The part to judge by, or None.
@@ -145,7 +163,7 @@ class LabelledData:
     """
 
     labels: tuple[str, ...]
-    target_kind: Literal["index", "float"]
+    target_kind: Literal["index", "float", "tokens"]
     train: Split
     validation: Split | None
     test: Split | None
@@ -167,6 +185,16 @@ def _permutation(count: int, seed: int) -> np.ndarray:
     """Returns a permutation of range(count), int64, that depends on the arguments alone."""
     # RandomState's stream is frozen for good, that of the newer Generator may change with a numpy version.
     return np.random.RandomState(_seed_word(seed)).permutation(count).astype(np.int64)
+
+
+def _grouped(lengths: np.ndarray, batch_size: int, seed: int) -> np.ndarray:
+    """Returns an order of examples, int64 [n], in which full batches hold similar lengths and come at random."""
+    window = _BATCHES_SORTED_TOGETHER * batch_size
+    order = np.concatenate([start + np.argsort(-lengths[start:start + window], kind="stable")
+                            for start in range(0, len(lengths), window)] or [np.zeros(0, np.int64)])
+    full = len(order) // batch_size
+    batches = order[:full * batch_size].reshape(full, batch_size)
+    return np.concatenate([batches[_permutation(full, seed + 1)].ravel(), order[full * batch_size:]])
 
 
 def _seed_word(seed: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -68,9 +69,10 @@ class SplitPlan:
     def labelled(self, examples: Examples, preprocessing: Preprocessing) -> LabelledData:
         """Returns the dataset that reads the planned parts from `examples`."""
         found = self.found
+        kind: Literal["index", "float"] = "float" if found.classes is None else "index"
         return LabelledData(
             labels=found.labels,
-            target_kind="float" if found.classes is None else "index",
+            target_kind=kind if examples.own_targets is None else "tokens",
             train=Split(examples, self.train),
             validation=Split(examples, self.validation) if len(self.validation) else None,
             test=Split(examples, self.test) if len(self.test) else None,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,18 +15,17 @@ from zoo.data.cleaning import Exclusion
 from zoo.data.fingerprints import DIGEST_BYTES, content_digest
 from zoo.data.keras_datasets import fitting_preprocessing
 from zoo.data.labelled import Examples, LabelledData, Lazy
-from zoo.data.planning import Found, plan_split
+from zoo.data.planning import Found, SplitPlan, plan_split
 from zoo.data.splitting import TEST, TRAIN, VALIDATION, SplitFractions
+from zoo.data.text_encoding import AnyText, for_texts, learnt
 from zoo.data.tfrecords import RecordIndex
 from zoo.errors import DataError, MissingDependencyError, UnknownNameError
 from zoo.preprocessing.image import ImageTransform
-from zoo.preprocessing.text import TextTransform
-from zoo.preprocessing.text_vocabulary import fit_text
-from zoo.spec import ImagePreprocessing, Preprocessing, TextPreprocessing
+from zoo.preprocessing.transform import transform_for
+from zoo.spec import TEXT_PREPROCESSING, ImagePreprocessing, Preprocessing
 
 _PARTS = {"train": TRAIN, "validation": VALIDATION, "valid": VALIDATION, "val": VALIDATION, "dev": VALIDATION,
           "test": TEST}
-_MAX_WORDS = 20_000
 
 
 def load_tfds_dataset(name: str, preprocessing: Preprocessing | None, fractions: SplitFractions, *,
@@ -58,13 +56,9 @@ def load_tfds_dataset(name: str, preprocessing: Preprocessing | None, fractions:
     else:
         found = records.found(tf.strings.length)
     plan = plan_split(found.found, fractions, keep_duplicates=keep_duplicates)
-    if isinstance(preprocessing, TextPreprocessing):
-        if not preprocessing.vocabulary:
-            texts = records.contents(found.kept[plan.train])
-            preprocessing = fit_text(texts, max_length=preprocessing.max_length, max_words=_MAX_WORDS,
-                                     lowercase=preprocessing.lowercase)
-        transform = partial(_one_text, TextTransform(preprocessing))
     kept = tf.constant(found.kept)
+    if isinstance(preprocessing, TEXT_PREPROCESSING):
+        return _text_data(plan, records, found.kept, preprocessing)
 
     def load(index: Any) -> Any:
         return transform(records.read(tf.gather(kept, index))[0])
@@ -73,8 +67,17 @@ def load_tfds_dataset(name: str, preprocessing: Preprocessing | None, fractions:
     return plan.labelled(examples, preprocessing)
 
 
-def _one_text(transform: TextTransform, text: Any) -> Any:
-    return transform.batch(text[tf.newaxis])[0]
+def _text_data(plan: SplitPlan, records: _Records, kept: np.ndarray, preprocessing: AnyText) -> LabelledData:
+    preprocessing = learnt(for_texts(preprocessing, texts=1), records.contents(kept[plan.train]), None)
+    transform: Any = transform_for(preprocessing)
+    held = tf.constant(kept)
+
+    def load(indices: Any) -> Any:
+        return transform.batch(tf.map_fn(lambda index: records.read(index)[0], tf.gather(held, indices),
+                                         fn_output_signature=tf.string))
+
+    examples = Examples(load=load, batched=True, targets=plan.found.targets, names=plan.found.names)
+    return plan.labelled(examples, preprocessing)
 
 
 # === What TFDS knows ===

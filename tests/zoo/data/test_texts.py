@@ -155,7 +155,7 @@ def test_memory_does_not_grow_with_the_texts(tmp_path: Path) -> None:
     (["a\t1", "b\t1", "c\t1", "d\t0"], {}, DataError, "The class '0' in .* has 1 usable examples"),
     (["a\t1"], {"label_column": "mood"}, UnknownNameError, "Unknown column 'mood'"),
     (["a\t"], {}, DataError, "has no readable example. Looked at 1; the first: .*x.tsv:1: no label"),
-    (["a\t1"], {"preprocessing": ImagePreprocessing(height=1, width=1)}, ArgumentError, "must be a TextPreprocessing"),
+    (["a\t1"], {"preprocessing": ImagePreprocessing(height=1, width=1)}, ArgumentError, "must be a TextPrep"),
 ])
 def test_unusable_texts_are_one_clear_line(tmp_path: Path, rows: list[str], arguments: dict[str, object],
                                            error: type[Exception], message: str) -> None:

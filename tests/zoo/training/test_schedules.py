@@ -41,6 +41,13 @@ def test_cosine_with_warm_up() -> None:
     assert got == pytest.approx([1 / 21, 6 / 21, 11 / 21, 1, 0.55, 0.1, 0.1], abs=1e-6)
 
 
+def test_linear_with_warm_up() -> None:
+    """After a straight warm-up the rate falls along a line to the fraction that is left, which is 0 by default."""
+    assert rates(10, 0.5, 2, 6, 10, 12, schedule="linear", warmup_epochs=2) == pytest.approx(
+        [6 / 21, 1, 0.5, 0, 0], abs=1e-6)
+    assert rates(10, 5, 10, schedule="linear", schedule_factor=0.2) == pytest.approx([0.6, 0.2], abs=1e-6)
+
+
 def test_warm_up_is_cut_in_a_short_phase() -> None:
     """A warm-up takes at most half of a phase, so the peak is reached."""
     assert rates(2, 1, warmup_epochs=8) == [1.0]
