@@ -18,6 +18,7 @@ from tests.zoo.weights import foreign_checkpoints as foreign
 from zoo.building import HeadReinitializedWarning
 from zoo.errors import ArgumentError, WeightsError
 from zoo.preprocessing.transform import transform_for
+from zoo.spec import TensorPreprocessing
 from zoo.weights.checkpoint import open_checkpoint
 from zoo.weights.report import report_of
 
@@ -67,7 +68,7 @@ def test_a_cut_off_minilm_is_refused(minilm_folder: Path, tmp_path: Path) -> Non
         shutil.copy(minilm_folder / name, tmp_path / name)
     with (minilm_folder / "model.safetensors").open("rb") as file:
         (tmp_path / "model.safetensors").write_bytes(file.read(1_000_000))
-    with pytest.raises(WeightsError, match="cannot be read as a safetensors file: .* cut short"):
+    with pytest.raises(WeightsError, match=r"cannot be read as a safetensors file: .* cut short"):
         zoo.build("minilm_l6_h384", weights=str(tmp_path))
 
 
@@ -90,6 +91,42 @@ def test_minilm_against_live_transformers(minilm: keras.Model, minilm_folder: Pa
         expected = torch.nn.functional.normalize((states * mask).sum(1) / mask.sum(1), dim=1).numpy()
     text = transform_for(zoo.record_of(minilm).preprocessing)
     assert np.abs(np.asarray(minilm(text.batch(RECORDED["texts"]))) - expected).max() < TOLERANCE
+
+
+@pytest.mark.parametrize(("family", "name", "task"), [
+    ("bert", "BertForSequenceClassification", "classification"), ("bert", "BertForMaskedLM", "masked_language_model"),
+    ("bert", "BertForTokenClassification", "token_classification"), ("gpt2", "GPT2LMHeadModel", "language_model"),
+    ("gpt2", "GPT2ForSequenceClassification", "classification")])
+def test_what_transformers_saves_today(tmp_path: Path, family: str, name: str, task: str) -> None:
+    """save_pretrained in several files, loaded here: the logits of PyTorch on padded texts."""
+    torch, transformers = quietly("torch"), quietly("transformers")
+    config = (foreign.BERT_CONFIG if family == "bert" else foreign.GPT2_CONFIG | {
+        "pad_token_id": 0, "bos_token_id": 39, "eos_token_id": 39}) | {"num_labels": 3}
+    inputs = foreign.inputs(family)
+    if name == "GPT2ForSequenceClassification":  # it finds the last token by its id, not by the mask
+        inputs["token_ids"] = np.maximum(inputs["token_ids"], 1) * inputs["padding_mask"]
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        torch.manual_seed(0)
+        kind = {"bert": transformers.BertConfig, "gpt2": transformers.GPT2Config}[family]
+        source = getattr(transformers, name)(kind(**{key: value for key, value in config.items()
+                                                     if key not in ("architectures", "model_type")})).eval()
+        for parameter in source.parameters():
+            parameter.normal_(0, 0.3)
+        source.save_pretrained(tmp_path, max_shard_size="8KB")
+        asked = {"input_ids": torch.tensor(inputs["token_ids"]).long(),
+                 "attention_mask": torch.tensor(inputs["padding_mask"]).long()}
+        asked |= {"token_type_ids": torch.tensor(inputs["segment_ids"]).long()} if family == "bert" else {}
+        expected = source(**asked).logits.numpy()
+    options = {"task": "masked_language_model"} if task == "masked_language_model" else {}
+    options |= {"classifier_activation": "linear"} if "classification" in task else {}
+    model = zoo.build(family, weights=str(tmp_path), preprocessing=TensorPreprocessing(), **options,
+                      **(GPT2_SIZES if family == "gpt2" else {}))
+    assert zoo.record_of(model).task == task
+    found = np.asarray(model(inputs))
+    real = inputs["padding_mask"].astype(bool) if found.ndim == 3 else slice(None)
+    assert np.abs(found - expected)[real].max() < TOLERANCE
+    assert not report_of(model).reinitialised
 
 
 # === Heads ===
