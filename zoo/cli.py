@@ -115,7 +115,7 @@ def info_command(
 def _info_rows(spec: ModelSpec, data: dict[str, Any]) -> list[tuple[str, str]]:
     tensors = {side: "\n".join(f"{t.name} {t.dtype} {_shape(t.shape)}" for t in getattr(spec, side))
                for side in ("inputs", "outputs")}
-    weights = "\n".join(f"{ref.tag}: {ref.source}, {ref.num_classes} classes, licence {ref.licence}"
+    weights = "\n".join(f"{ref.tag}: {ref.source}, {ref.address or f'{ref.num_classes} classes'}, licence {ref.licence}"
                         + "".join(f", {name} {value:.3f}" for name, value in ref.metrics.items())
                         for ref in spec.weights)
     options = "\n".join(f"{name} = {value!r}" for name, value in spec.arguments.items())
@@ -163,7 +163,7 @@ def _print_models(specs: list[ModelSpec], as_json: bool, nothing: str) -> None:
 
     console = output_console()
     table = Table("name", "input", "task", "params", "top-1", "weights", box=box.SIMPLE_HEAD, pad_edge=False,
-                  padding=(0, 1, 0, 0), show_edge=False)
+                  padding=0, show_edge=False)
     table.columns[3].justify = table.columns[4].justify = "right"
     described = console.width >= _WIDTH_FOR_DESCRIPTIONS
     if described:
@@ -172,9 +172,15 @@ def _print_models(specs: list[ModelSpec], as_json: bool, nothing: str) -> None:
         column.no_wrap = True
     for spec in specs:
         row = [spec.name, spec.input_kind, spec.task.replace("_", " "), _short_count(spec.parameters),
-               f"{spec.top1:.3f}" if spec.top1 is not None else "", ", ".join(ref.tag for ref in spec.weights)]
+               f"{spec.top1:.3f}" if spec.top1 is not None else "", _short_tags(spec)]
         table.add_row(*row, *([spec.description] if described else []))
     console.print(table)
+
+
+def _short_tags(spec: ModelSpec) -> str:
+    """The first tag, which is the default, and how many others there are: all of them are too wide for a table."""
+    more = len(spec.weights) - 1
+    return (spec.weights[0].tag if spec.weights else "") + (f"+{more}" if more > 0 else "")
 
 
 def _short_count(count: int) -> str:

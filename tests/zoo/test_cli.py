@@ -93,6 +93,15 @@ def test_all_that_is_known_about_a_model() -> None:
     assert data["preprocessing"]["height"] == 28
 
 
+def test_tasks_and_addresses_are_shown() -> None:
+    """A language model's other tasks and where its parameters lie are part of what is known."""
+    out = " ".join(zoo("info", "gpt2").ok().out.split())
+    assert "text language_model" in out and "classification, regression" in out
+    assert "hf://openai-community/gpt2" in out
+    assert "embedding" in zoo("info", "bert", "--json").json()["tasks"]
+    assert "huggingface+1" in zoo("list", "bert_base_cased").ok().out
+
+
 def test_search_finds_by_words() -> None:
     """The best model for the words comes first."""
     assert zoo("search", "handwritten", "digits", "--json").json()[0]["name"] == "mnist_cnn"

@@ -12,7 +12,8 @@ import pytest
 
 import zoo
 from zoo.errors import ArgumentError, DuplicateNameError, UnknownNameError
-from zoo.registry import Registry, natural_key
+from zoo.name_search import natural_key
+from zoo.registry import Registry, default_registry
 from zoo.spec import FileRef, ModelSpec, TensorInfo, TensorPreprocessing, TrainingDefaults, WeightsRef
 
 
@@ -188,3 +189,13 @@ def test_models_of_an_installed_package_appear(tmp_path: Path) -> None:
     assert (names, width) == (["guest_net"], 5)
     assert len(warned) == 1
     assert "'broken' of guest-models" in warned[0]
+
+
+def test_models_of_several_tasks_are_found_by_each() -> None:
+    """A filter on the task lists every model that can be built for it, and words find it too."""
+    registry = default_registry()
+    assert {"bert", "minilm_l6_h384"} <= set(registry.select(task="embedding"))
+    assert {"bert", "gpt2", "mnist_cnn"} <= set(registry.select(task="classification"))
+    assert "bert" not in registry.select(task="language_model")
+    assert registry.search("sentence embedding vectors", limit=2) == ["minilm_l6_h384", "minilm_l12_h384"]
+    assert registry.search("write text on", limit=1)[0].startswith("gpt2")

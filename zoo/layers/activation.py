@@ -27,11 +27,13 @@ def activation_function(name: str) -> Callable[[Any], Any]:
     """
     check_choice("activation", name, ACTIVATIONS)
     if name == "gelu_tanh":
-        return gelu_tanh
-    return keras.activations.get(name)  # type: ignore[no-any-return]
+        approximate: Callable[[Any], Any] = gelu_tanh
+        return approximate
+    found: Callable[[Any], Any] = keras.activations.get(name)
+    return found
 
 
-@keras.saving.register_keras_serializable(package="zoo")
+@keras.saving.register_keras_serializable(package="zoo")  # type: ignore[untyped-decorator]  # Keras has no types
 def gelu_tanh(x: Any) -> Any:
     """Returns the approximation of GELU through the hyperbolic tangent, same shape and dtype as `x`."""
     return keras.activations.gelu(x, approximate=True)

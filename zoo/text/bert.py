@@ -9,8 +9,8 @@ import keras
 from zoo.errors import ArgumentError
 from zoo.layers.activation import activation_function
 from zoo.layers.arguments import check_choice, check_count, check_rate
+from zoo.layers.self_attention import normal_or_glorot
 from zoo.layers.token_embedding import TokenEmbedding
-from zoo.layers.transformer_block import normal_or_glorot
 from zoo.text.text_model import (
     bert_pooler,
     blocks,

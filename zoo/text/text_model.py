@@ -10,10 +10,11 @@ from zoo.errors import ArgumentError
 from zoo.layers.arguments import check_count
 from zoo.layers.dense_head import dense_head, head_dtype
 from zoo.layers.position_embedding import PositionEmbedding
+from zoo.layers.self_attention import normal_or_glorot
 from zoo.layers.text_pooling import TextPooling
 from zoo.layers.token_embedding import TokenEmbedding
 from zoo.layers.token_logits import TokenLogits
-from zoo.layers.transformer_block import TransformerBlock, normal_or_glorot
+from zoo.layers.transformer_block import TransformerBlock
 
 
 def text_inputs(*, segments: int = 0) -> dict[str, Any]:
