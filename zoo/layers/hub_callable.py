@@ -11,6 +11,8 @@ from zoo.errors import ArgumentError
 
 _RESOURCES = (tf.saved_model.experimental.TrackableResource, tf.saved_model.Asset)
 CALL = "__call__"
+# How TensorFlow says that a loaded function does not take some inputs; its messages are many lines long.
+_MISMATCH = ("matching concrete function", "Binding inputs to tf.function failed")
 
 
 class HubCallable:
@@ -105,7 +107,7 @@ class HubCallable:
         try:
             return self.function(_cast(inputs, self.expected), **keywords)
         except (ValueError, TypeError) as error:
-            if "concrete function" not in str(error):
+            if not any(words in str(error) for words in _MISMATCH):
                 raise
             raise ArgumentError(f"The SavedModel does not take these inputs. Expected {_describe(self.expected)}. "
                                 f"Received {_describe(inputs)}.") from error

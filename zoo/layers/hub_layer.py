@@ -95,6 +95,14 @@ class HubLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
                 "signature": self.signature, "method": self.method, "arguments": self.arguments, "tags": self.tags,
                 "sha256": self.sha256}
 
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> HubLayer:
+        """Returns the layer that `get_config` describes; what is wrong with its module is told as it is."""
+        arguments = dict(config)  # Keras's own from_config turns every error into a TypeError of many lines
+        if isinstance(arguments.get("dtype"), Mapping):
+            arguments["dtype"] = keras.dtype_policies.deserialize(arguments["dtype"])
+        return cls(**arguments)
+
     def _adopt_variables(self) -> None:
         """Makes the module's own variables the layer's weights, without a copy."""
         names: set[str] = set()
@@ -116,7 +124,8 @@ class HubLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
             raise ArgumentError(f"The SavedModel returns one tensor, so `output_key` has nothing to choose. "
                                 f"Received: {self.output_key!r}")
         if self.output_key not in outputs:
-            raise ArgumentError(f"The SavedModel has no output {self.output_key!r}. It has: {', '.join(outputs)}.")
+            raise ArgumentError(f"The SavedModel has no output {self.output_key!r}. It has: "
+                                f"{', '.join(sorted(outputs))}.")
         return outputs[self.output_key]
 
 
