@@ -23,7 +23,7 @@ import numpy as np
 from zoo.errors import WeightsError
 from zoo.weights.checkpoint_contents import ARCHITECTURE, Checkpoint
 from zoo.weights.hugging_face import INDEX, WEIGHTS, open_hugging_face
-from zoo.weights.keras_hub_text import is_keras_hub_text, open_keras_hub_text
+from zoo.weights.keras_hub_text import is_keras_hub, open_keras_hub_text
 from zoo.weights.openai_gpt2 import CONFIG as GPT2_CONFIG
 from zoo.weights.openai_gpt2 import open_openai_gpt2
 from zoo.weights.report import LoadReport, Shapes, listing
@@ -38,6 +38,7 @@ from zoo.weights.verification import verify as compare
 __all__ = ["ARCHITECTURE", "Checkpoint", "HEAD", "load_checkpoint", "open_checkpoint", "provenance"]
 
 _LISTED = 20
+_MAPPING = 1  # raised when a rule changes what a tensor becomes
 HEAD = "the head"  # its key among the reasons of a report
 _HEAD_LAYER = "predictions/"
 _POOLER = "pooler/"
@@ -65,7 +66,7 @@ def open_checkpoint(folder: Path) -> Checkpoint:
         if problem:
             raise WeightsError(f"The SavedModel in {folder} is not whole: {problem}. Fetch or copy it again.")
         return open_tfhub(folder)
-    if is_keras_hub_text(folder):
+    if is_keras_hub(folder):
         return open_keras_hub_text(folder)
     safetensors = (folder / WEIGHTS).is_file() or (folder / INDEX).is_file()
     if (folder / GPT2_CONFIG).is_file() and not safetensors:
@@ -133,7 +134,8 @@ def provenance(checkpoint: Checkpoint, report: LoadReport) -> dict[str, Any]:
         place = path.relative_to(checkpoint.folder).as_posix() if path.is_relative_to(checkpoint.folder) else path.name
         with path.open("rb") as file:
             files[place] = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"format": checkpoint.format, "files": files, "report": report.to_dict()}
+    return {"format": checkpoint.format, "mapping": f"{checkpoint.format}/{checkpoint.family}/{_MAPPING}",
+            "files": files, "report": report.to_dict()}
 
 
 # === Matching ===
@@ -178,7 +180,10 @@ def _matched(variables: Mapping[str, Any], checkpoint: Checkpoint, head: str, mo
     stray = [source for source in unused if source.name not in reasons]
     if unfit or missing or stray:
         raise WeightsError(_difference(checkpoint, variables, unfit, missing, stray))
-    _check_repeated(checkpoint)
+    if _scores_words(model, variables):
+        _check_repeated(checkpoint)
+    else:
+        reasons |= {copy.name: "scores words, which this model does not do" for copy, _ in tensors.repeated}
     turned = {path: tuple(value.shape) for path, value in values.items()
               if isinstance(value, Assembled) and value.turned}
     return values, LoadReport(assigned={path: tuple(value.shape) for path, value in values.items()},
@@ -226,6 +231,11 @@ def _why_random(checkpoint: Checkpoint, head: str) -> str:
         trained = f" for {checkpoint.task.replace('_', ' ')}" if checkpoint.task else ""
         return f"the checkpoint's has {checkpoint.num_classes} outputs{trained}"
     return "the checkpoint's is of another shape"
+
+
+def _scores_words(model: keras.Model, variables: Mapping[str, Any]) -> bool:
+    """Tells whether the model's head is the transposed table of tokens."""
+    return any(layer.name == "predictions" for layer in model.layers) and f"{_HEAD_LAYER}kernel" not in variables
 
 
 def _check_repeated(checkpoint: Checkpoint) -> None:

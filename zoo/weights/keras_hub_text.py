@@ -24,10 +24,10 @@ _FAMILIES: Mapping[str, Family] = {"BertBackbone": "bert", "GPT2Backbone": "gpt2
 _EPSILONS: Mapping[Family, float] = {"bert": 1e-12, "gpt2": 1e-5}  # fixed in keras-hub's code, as is the tanh GELU
 
 
-def is_keras_hub_text(folder: Path) -> bool:
-    """Tells whether a folder's config.json is that of a keras-hub backbone for text that can be read here."""
+def is_keras_hub(folder: Path) -> bool:
+    """Tells whether a folder's config.json is that of a keras-hub backbone: it names a class."""
     path = folder / CONFIG
-    return path.is_file() and read_json(path).get("class_name") in _FAMILIES
+    return path.is_file() and "class_name" in read_json(path)
 
 
 def open_keras_hub_text(folder: Path) -> Checkpoint:
@@ -42,10 +42,13 @@ def open_keras_hub_text(folder: Path) -> Checkpoint:
     Raises:
         WeightsError: A file is missing, damaged or for another architecture.
     """
-    files = preset_in(folder)
-    path = files[CONFIG]
+    path = folder / CONFIG
     whole = read_json(path)
-    family = _FAMILIES[whole["class_name"]]
+    family = _FAMILIES.get(str(whole.get("class_name")))
+    if family is None:
+        raise WeightsError(f"{path} is the preset of a {whole.get('class_name')}; those of {' and '.join(_FAMILIES)} "
+                           "can be loaded.")
+    files = preset_in(folder)
     config = whole.get("config")
     if not isinstance(config, dict):
         raise WeightsError(f"{path} has no configuration of its backbone under 'config'.")

@@ -6,6 +6,7 @@ its graph, and whether that was read rightly is proven by running the module bes
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -130,7 +131,10 @@ def _text(module: Any, folder: Path, arguments: Mapping[str, Any]) -> tuple[Prep
         if asset is None:
             raise WeightsError(f"{folder} has no vocabulary: a module of TF Hub keeps it as `vocab_file`. Give "
                                "`preprocessing`.")
-        path = Path(asset.asset_path.numpy().decode())
+        path = Path(os.path.normpath(asset.asset_path.numpy().decode()))
+        if not path.is_relative_to(os.path.normpath(folder)):
+            raise WeightsError(f"The module in {folder} names a vocabulary outside its own folder, which is refused: "
+                               f"{path}")
         vocabulary = read_lines(path)
         cased = getattr(module, "do_lower_case", None)
         lowercase = not looks_cased(vocabulary) if cased is None else bool(cased.numpy())

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 import zoo
 from tests.zoo.text import numpy_transformer as reference
@@ -204,6 +205,8 @@ def test_an_untied_projection_is_refused(tmp_path: Path) -> None:
     folder = foreign.write_hugging_face(tmp_path / "g", "gpt2", tensors)
     with pytest.raises(WeightsError, match=r"lm_head.weight of the checkpoint is not the same as wte.weight"):
         build("gpt2", folder)
+    report = report_of(build("gpt2", folder, include_top=False))
+    assert report.reasons["lm_head.weight"] == "scores words, which this model does not do"
 
 
 # === Damaged and foreign folders: one clear line each ===
@@ -302,7 +305,7 @@ def test_the_record_says_where_everything_came_from(tmp_path: Path) -> None:
     with pytest.warns(HeadReinitializedWarning, match=r"leave the head out \(the checkpoint has none for this task\)"):
         model = build("bert", folder)
     found = zoo.record_of(model).weights
-    assert found["source"] == "file:b"
+    assert (found["source"], found["mapping"]) == ("file:b", "hugging_face/bert/1")
     assert set(found["files"]) == {"config.json", "model.safetensors", "vocab.txt", "tokenizer_config.json"}
     assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in found["files"].values())
     assert str(tmp_path) not in str(found)
@@ -380,6 +383,16 @@ def test_half_a_saved_model_is_refused(tmp_path: Path) -> None:
     folder = write_hub_encoder(tmp_path / "hub", BERT)
     (folder / "variables" / "variables.data-00000-of-00001").unlink()
     with pytest.raises(WeightsError, match=r"not whole: .*variables.data"):
+        build("bert", folder)
+
+
+def test_a_vocabulary_outside_its_module_is_refused(tmp_path: Path) -> None:
+    """A module could name any file of the machine as its vocabulary."""
+    folder = write_hub_encoder(tmp_path / "hub", BERT)
+    message = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
+    message.meta_graphs[0].asset_file_def[0].filename = "../../vocab.txt"
+    (folder / "saved_model.pb").write_bytes(message.SerializeToString())
+    with pytest.raises(WeightsError, match="names a vocabulary outside its own folder, which is refused"):
         build("bert", folder)
 
 

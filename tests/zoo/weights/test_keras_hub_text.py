@@ -90,3 +90,6 @@ def test_damaged_presets(bert_preset: Path, tmp_path: Path) -> None:
     (tmp_path / "model.weights.h5").write_bytes(content[:len(content) // 2])
     with pytest.raises(WeightsError, match=r"cannot be read as an HDF5 file"):
         zoo.build("bert", weights=str(tmp_path))
+    foreign.write_json(tmp_path / "config.json", {"class_name": "RobertaBackbone", "config": {}})
+    with pytest.raises(WeightsError, match=r"is the preset of a RobertaBackbone; those of BertBackbone and GPT2Backb"):
+        zoo.build("bert", weights=str(tmp_path))
