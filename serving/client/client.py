@@ -23,6 +23,7 @@ from serving.errors import (
 )
 from serving.protocol.arrays import as_array
 from serving.protocol.examples import ExampleValues
+from serving.protocol.generation import GENERATE_SIGNATURE, PROMPT_INPUT, with_generation_defaults
 from serving.protocol.signatures import DEFAULT_SIGNATURE, Signature, TensorSpec
 
 DEFAULT_TIMEOUT_SECONDS: Final = 30.0
@@ -77,7 +78,8 @@ class PredictClient:
             model: The model's name.
             inputs: Arrays or nested lists by input name, or a single one where the signature has one input. Numbers are
                 made the signature's kind where that loses no more than precision (float64 to float32, int to float);
-                text and bytes stand for string tensors.
+                text and bytes stand for string tensors. Inputs with a default may be left out over gRPC; over REST only
+                the options of a language model's "generate".
             signature_name: The signature's name.
             version: The version's number; None takes the latest.
             label: A version's label instead of its number.
@@ -95,8 +97,44 @@ class PredictClient:
         target = _target(model, version, label)
         timeout = self._timeout(timeout_seconds)
         signature = self._signature(target, signature_name, timeout)
+        if isinstance(inputs, Mapping) and self._transport.needs_every_input:
+            inputs = with_generation_defaults(inputs, signature)
         arrays = _input_arrays(inputs, signature, signature_name)
         return self._transport.predict(target, signature_name, signature, arrays, list(output_filter), timeout)
+
+    def generate(
+        self,
+        model: str,
+        prompts: Sequence[str | bytes],
+        *,
+        options: Mapping[str, Any] | None = None,
+        version: int | None = None,
+        label: str | None = None,
+        timeout_seconds: float | None = None,
+    ) -> Arrays:
+        """Let a language model write on, by its signature "generate".
+
+        Args:
+            model: The model's name.
+            prompts: What it goes on from.
+            options: max_new_tokens, temperature, top_k, top_p, repetition_penalty, seed: one value for all prompts or
+                one for each; stop: a text at which to end, or several. What is left out has the model's default.
+            version: The version's number; None takes the latest.
+            label: A version's label instead of its number.
+            timeout_seconds: Longest wait for the answer; None takes the client's own.
+
+        Returns:
+            Arrays by output name: "text" [N] without the prompt, "tokens" and "scores" [N, T], "finish" [N] and more.
+
+        Raises:
+            WireError: See `predict`.
+        """
+        inputs: dict[str, Any] = {PROMPT_INPUT: list(prompts)}
+        for name, value in (options or {}).items():
+            plain = [value] if isinstance(value, str | bytes) or not np.ndim(value) else value
+            inputs[name] = [plain] if name == "stop" and np.ndim(plain) == 1 else plain
+        return self.predict(model, inputs, signature_name=GENERATE_SIGNATURE, version=version, label=label,
+                            timeout_seconds=timeout_seconds)
 
     def classify(
         self,

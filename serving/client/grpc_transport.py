@@ -28,6 +28,8 @@ class GrpcTransport:
         root_certificates: PEM text of the certificate authorities to trust with TLS; None trusts the usual ones.
     """
 
+    needs_every_input = False
+
     def __init__(self, address: str, *, secure: bool = False, root_certificates: bytes | None = None) -> None:
         options = [
             ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),

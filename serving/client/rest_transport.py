@@ -38,6 +38,8 @@ class RestTransport:
         root_certificates: PEM text of the certificate authorities to trust with TLS; None trusts the usual ones.
     """
 
+    needs_every_input = True
+
     def __init__(self, base_url: str, *, root_certificates: bytes | None = None) -> None:
         verify: ssl.SSLContext | bool = True
         if root_certificates is not None:

@@ -69,7 +69,13 @@ class VersionStatus:
 
 
 class Transport(Protocol):
-    """One way to a server. Every method raises nothing but WireError."""
+    """One way to a server. Every method raises nothing but WireError.
+
+    Attributes:
+        needs_every_input: Whether the server takes no request that leaves out an input with a default.
+    """
+
+    needs_every_input: bool
 
     def predict(
         self,

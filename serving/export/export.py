@@ -18,6 +18,7 @@ from serving.export.batching_file import BATCHING_FILE, batching_text, check_bat
 from serving.export.fit_checks import check_fit
 from serving.export.model_card import MODEL_CARD_FILE, model_card
 from serving.export.op_lists import known_ops
+from serving.export.raw_inputs import reads_texts
 from serving.export.reference import golden_vectors, signature_inputs, tolerance_for
 from serving.export.samples import Samples, make_samples
 from serving.export.saved_model_file import make_canonical
@@ -25,6 +26,7 @@ from serving.export.servable_module import ServableModule, trace_forward
 from serving.export.short_record import short_record
 from serving.export.signature import Signature
 from serving.export.signatures import make_signatures
+from serving.export.text_generation import GENERATE, SERVE_TEXT, language_model_signatures
 from serving.export.validation import DEFAULT_TARGET, ValidationReport
 from serving.export.validation import validate as validate_folder
 from serving.export.warmup import write_warmup
@@ -158,6 +160,8 @@ def _prepare(model: Any, record: ModelRecord, top_k: int, samples: Any) -> _Serv
         check_fit(forward, transform, record)
         answers = Answers.of(forward, record, top_k)
         signatures, left_out = make_signatures(answers, transform)
+        if record.task == "language_model" and reads_texts(record):
+            signatures |= language_model_signatures(model, transform)
         rows = make_samples(forward, record, samples, transform)
         golden = golden_vectors(model, answers, transform, signatures, rows, tolerance)
     except tf.errors.OpError as error:
@@ -182,10 +186,11 @@ def _write(servable: _Servable, folder: Path, options: _Options) -> Manifest:
     """Writes every file of the version, the manifest last."""
     methods = {name: signature.contract.method for name, signature in servable.signatures.items()}
     inputs = {name: signature_inputs(name, servable.samples) for name in servable.signatures}
+    single = (SERVE_TEXT,) if GENERATE in inputs else ()  # which answers with a long text
     manifest = _manifest(servable, options)
     _write_saved_model(servable, folder, methods)
     if options.warmup:
-        write_warmup(folder, options.name, methods, inputs, options.batch_sizes)
+        write_warmup(folder, options.name, methods, inputs, options.batch_sizes, single)
     (folder / BATCHING_FILE).write_text(batching_text(options.allowed_batch_sizes), encoding="utf-8")
     (folder / MODEL_CARD_FILE).write_text(model_card(manifest), encoding="utf-8")
     complete = manifest.with_files_of(folder)

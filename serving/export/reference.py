@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from serving.errors import ExportError
 from serving.export.answers import RANKED_TASKS, Answers
 from serving.export.examples import FEATURE_OF_INPUT
+from serving.export.generation_reference import generated, generation_inputs, scored
 from serving.export.golden import certain_positions, encode
 from serving.export.raw_inputs import TRUNCATED_OUTPUT, in_order, reads_texts
 from serving.export.samples import Samples, strings
 from serving.export.servable_module import arranged
 from serving.export.signature import CLASSIFY, REGRESS, Signature
 from serving.export.signatures import DEFAULT, EMBED, RAW_SIGNATURES
+from serving.export.text_generation import GENERATE, SCORE
 from serving.export.text_reference import filled, labelled
 from serving.protocol.examples import example_from_values
 from zoo.preprocessing.transform import Transform
@@ -40,6 +42,10 @@ def signature_inputs(name: str, samples: Samples) -> dict[str, Array]:
         return dict(samples.tensors)
     if name in RAW_SIGNATURES.values() or name == EMBED:
         return dict(samples.raw)
+    if name == GENERATE:
+        return generation_inputs(samples)
+    if name == SCORE:
+        return dict(samples.raw)
     return {"inputs": strings(serialized_examples(samples))}
 
 
@@ -53,7 +59,7 @@ def serialized_examples(samples: Samples) -> list[bytes]:
 
 def golden_vectors(model: Any, answers: Answers, transform: Transform, signatures: Mapping[str, Signature],
                    samples: Samples, tolerance: Mapping[str, float]) -> list[dict[str, Any]]:
-    """One golden vector per signature.
+    """One golden vector per signature; none for a language model's `serve_text`.
 
     Args:
         model: The Keras model; it answers eagerly.
@@ -67,16 +73,35 @@ def golden_vectors(model: Any, answers: Answers, transform: Transform, signature
         ExportError: The model answers NaN or infinity, or a classifier something that is no probability.
     """
     direct = _outputs(model, answers, list(samples.tensors.values()))
-    made = _transformed(transform, answers, samples) if samples.raw else []
-    through = _outputs(model, answers, made) if samples.raw else direct
-    vectors = []
+    takes_raw = bool(samples.raw) and answers.record.task != "language_model"
+    made = _transformed(transform, answers, samples) if takes_raw else []
+    through = _outputs(model, answers, made) if takes_raw else direct
+    vectors: list[dict[str, Any]] = []
     for name in signatures:
+        if answers.record.task == "language_model" and name != DEFAULT:
+            vectors += _generation_vector(name, model, transform, samples, answers, tolerance)
+            continue
         outputs, certain = (direct, {}) if name == DEFAULT else _answer(through, made, answers, transform, samples,
                                                                        tolerance)
         vectors.append({"signature": name, **({"certain": None} | certain),
                         "inputs": {key: encode(value) for key, value in signature_inputs(name, samples).items()},
                         "outputs": {key: encode(value, sample=True) for key, value in _shaped(name, outputs).items()}})
     return vectors
+
+
+def _generation_vector(name: str, model: Any, transform: Any, samples: Samples, answers: Answers,
+                       tolerance: Mapping[str, float]) -> list[dict[str, Any]]:
+    """One vector, or none for `serve_text`, which is `generate` with its defaults and takes long."""
+    longest = min(answers.forward.longest or transform.spec.max_length, transform.spec.max_length)
+    inputs = signature_inputs(name, samples)
+    if name == GENERATE:
+        inputs, outputs = generated(model, transform, samples, longest, tolerance)
+    elif name == SCORE:
+        outputs = scored(model, transform, samples, longest)
+    else:
+        return []
+    return [{"signature": name, "certain": None, "inputs": {key: encode(value) for key, value in inputs.items()},
+             "outputs": {key: encode(value) for key, value in outputs.items()}}]
 
 
 def _answer(outputs: dict[str, Array], tensors: list[Array], answers: Answers, transform: Any, samples: Samples,

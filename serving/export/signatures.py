@@ -44,7 +44,7 @@ def make_signatures(answers: Answers, transform: Transform) -> tuple[dict[str, S
     signatures = {DEFAULT: make_signature(DEFAULT, PREDICT, inputs, answers.plain)}
     raw = raw_specs(record)
     answer = _answer_to_raw(answers, transform, raw) if raw else answers.ranked
-    if raw:
+    if raw and record.task != "language_model":  # whose signatures for texts need more than the answer
         names = [RAW_SIGNATURES[record.preprocessing.kind], *([EMBED] if record.task == "embedding" else [])]
         signatures |= {name: make_signature(name, PREDICT, raw, answer) for name in names}
     name = _EXAMPLE_SIGNATURES.get(record.task)

@@ -6,7 +6,7 @@ records, or with one that fails.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,8 @@ _FILL_VALUE = 0.5
 
 
 def write_warmup(directory: Path, model: str, methods: Mapping[str, str],
-                 inputs: Mapping[str, Mapping[str, NDArray[Any]]], batch_sizes: Sequence[int]) -> int:
+                 inputs: Mapping[str, Mapping[str, NDArray[Any]]], batch_sizes: Sequence[int],
+                 single: Collection[str] = ()) -> int:
     """Writes a record for every signature and batch size.
 
     Args:
@@ -46,6 +47,7 @@ def write_warmup(directory: Path, model: str, methods: Mapping[str, str],
         methods: Kind of call ("predict", "classify", "regress") by signature name.
         inputs: Sample rows [n, ...] by signature and input name; repeated to fill a batch.
         batch_sizes: Rows per record.
+        single: Signatures whose answers take so long that one record of one row must do.
 
     Returns:
         The number of records.
@@ -53,7 +55,7 @@ def write_warmup(directory: Path, model: str, methods: Mapping[str, str],
     path = directory / WARMUP_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     records = [_record(model, name, methods[name], _rows(arrays, size))
-               for name, arrays in inputs.items() for size in batch_sizes]
+               for name, arrays in inputs.items() for size in ((1,) if name in single else batch_sizes)]
     with tf.io.TFRecordWriter(str(path)) as writer:
         for record in records:
             writer.write(record.SerializeToString(deterministic=True))
