@@ -40,8 +40,8 @@ def load_saved_model(folder: Path, tags: Sequence[str] | None = None) -> Any:
     try:
         with tf.init_scope():
             return tf.saved_model.load(str(folder), tags=tags)
-    except (OSError, ValueError, KeyError, RuntimeError, AttributeError, tf.errors.OpError) as error:
-        raise WeightsError(f"{folder} cannot be loaded as a SavedModel: {_first_line(error)} It may be damaged, or "
+    except (OSError, ValueError, LookupError, RuntimeError, AttributeError, tf.errors.OpError) as error:
+        raise WeightsError(f"{folder} cannot be loaded as a SavedModel: {_first_line(error)}. It may be damaged, or "
                            "made by another TensorFlow; fetch it again.") from error
 
 
