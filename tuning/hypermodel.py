@@ -8,7 +8,7 @@ import keras
 
 import zoo
 from tuning.space import build_arguments
-from zoo.errors import MissingDependencyError
+from zoo.errors import ArgumentError, MissingDependencyError
 
 try:
     import keras_tuner
@@ -46,12 +46,19 @@ class ZooHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
 
         Returns:
             The model, compiled with Adam and the loss of its task.
+
+        Raises:
+            ArgumentError: The task has no loss over whole rows; give `task="classification"` or "regression".
         """
         chosen = {name: value for name, value in build_arguments(hp, self._spec).items() if name not in self._fixed}
         model = zoo.build(self._spec.name, **chosen, **self._fixed)
+        task = zoo.record_of(model).task
+        if task not in _LOSSES:
+            raise ArgumentError(f"A search compiles {', '.join(_LOSSES)}, and {self._spec.name} was built for {task}. "
+                                "Name the task that you search for: ZooHyperModel(..., task='classification').")
         low, high = self._learning_rates
         rate = hp.Float("learning_rate", low, high, sampling="log")
         # XLA makes these models slower on a CPU, and Keras would choose it by itself.
-        model.compile(optimizer=keras.optimizers.Adam(rate), loss=_LOSSES[self._spec.task],
-                      metrics=_METRICS[self._spec.task], jit_compile=False)
+        model.compile(optimizer=keras.optimizers.Adam(rate), loss=_LOSSES[task],
+                      metrics=_METRICS[task], jit_compile=False)
         return model

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import keras_tuner
 import numpy as np
+import pytest
 
 from tuning import ZooHyperModel, build_arguments
 from zoo import info
+from zoo.errors import ArgumentError
 
 
 def test_keras_tuner_searches_a_registered_model(tmp_path: Path) -> None:
@@ -30,3 +32,12 @@ def test_fixed_arguments_are_not_searched() -> None:
     model = ZooHyperModel("mnist_cnn", num_classes=3, learning_rates=(0.01, 0.01 + 1e-9)).build(
         keras_tuner.HyperParameters())
     assert model.output_shape == (None, 3)
+
+
+def test_the_task_is_the_one_that_is_built() -> None:
+    """A model of several tasks is compiled for the chosen one, and refused where it has no loss over rows."""
+    sizes = {"layers": 1, "hidden_size": 8, "heads": 2, "vocabulary_size": 20}
+    model = ZooHyperModel("minilm_l6_h384", task="classification", **sizes).build(keras_tuner.HyperParameters())
+    assert model.loss == "sparse_categorical_crossentropy"
+    with pytest.raises(ArgumentError, match=r"minilm_l6_h384 was built for embedding. Name the task"):
+        ZooHyperModel("minilm_l6_h384", **sizes).build(keras_tuner.HyperParameters())
