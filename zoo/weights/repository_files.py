@@ -19,7 +19,8 @@ from zoo.weights.download import CachedFile
 # What describes a model; small, and each of them may be absent.
 _DESCRIPTIONS = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
                  "added_tokens.json", "vocab.txt", "vocab.json", "merges.txt", "generation_config.json", "modules.json",
-                 "sentence_bert_config.json", "1_Pooling/config.json", "2_Dense/config.json")
+                 "sentence_bert_config.json", "1_Pooling/config.json", "2_Dense/config.json",
+                 "zoo_golden.safetensors")  # the last: see zoo.weights.verification
 _PRESET_DESCRIPTIONS = ("metadata.json", "task.json", "preprocessor.json", "assets/tokenizer/vocabulary.txt",
                         "assets/tokenizer/vocabulary.json", "assets/tokenizer/merges.txt")
 _PRESET_WEIGHTS = ("task.weights.h5", "model.weights.h5")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import warnings
@@ -15,12 +16,15 @@ import pytest
 import zoo
 from tests.zoo.text import numpy_transformer as reference
 from tests.zoo.weights import foreign_checkpoints as foreign
+from tests.zoo.weights.file_server import FileServer
 from zoo.building import HeadReinitializedWarning
-from zoo.errors import ArgumentError, WeightsError
+from zoo.errors import ArgumentError, DownloadError, WeightsError
 from zoo.preprocessing.transform import transform_for
-from zoo.spec import TensorPreprocessing
+from zoo.registry import Registry
+from zoo.spec import TensorPreprocessing, WeightsRef
 from zoo.weights.checkpoint import open_checkpoint
 from zoo.weights.report import report_of
+from zoo.weights.verification import record_golden
 
 RECORDED = json.loads((Path(__file__).parent / "minilm_embeddings.json").read_text(encoding="utf-8"))
 TOLERANCE = 1e-4
@@ -263,6 +267,33 @@ def test_an_option_may_not_contradict_the_checkpoint(tmp_path: Path) -> None:
             zoo.build("bert", weights=folder, **{name: value})
     model = zoo.build("bert", weights=folder, include_top=False, dropout=0.3, hidden_size=foreign.WIDTH)
     assert zoo.record_of(model).arguments["dropout"] == 0.3
+
+
+# === From the network ===
+
+
+def test_a_repository_by_address_and_by_tag(tmp_path: Path, server: FileServer,
+                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    """hf:// fetches the folder, golden vectors too; a tag of the catalog that stands for it brings its licence."""
+    folder = write_bert(tmp_path / "b", {}, parts=2)
+    record_golden(zoo.build("bert", weights=str(folder), include_top=False), folder)
+    server.files |= {f"/org/repo/resolve/main/{path.name}": path.read_bytes() for path in folder.iterdir()}
+    monkeypatch.setenv("HF_ENDPOINT", server.url(""))
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    model = zoo.build("bert", weights="hf://org/repo", include_top=False)
+    assert zoo.record_of(model).weights["source"] == "hf://org/repo"
+    assert report_of(model).verification is not None
+    reference_states = np.asarray(model(foreign.inputs("bert"))["sequence_output"])
+    assert foreign.largest_difference(reference_states, foreign.states("bert", BERT)) < TOLERANCE
+    ref = WeightsRef(tag="small", format="checkpoint", licence="MIT", source="A publisher", num_classes=0,
+                     address="hf://org/repo")
+    registry = Registry([dataclasses.replace(zoo.info("bert"), weights=(ref,))])
+    tagged = zoo.record_of(registry.build("bert.small", include_top=False))
+    assert (tagged.weights["tag"], tagged.licence, tagged.weights["publisher"]) == ("small", "MIT", "A publisher")
+    server.files.pop("/org/repo/resolve/main/model-00002-of-00002.safetensors")
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "other"))
+    with pytest.raises(DownloadError, match=r"model-00002-of-00002.safetensors"):
+        zoo.build("bert", weights="hf://org/repo", include_top=False)
 
 
 # === sentence-transformers ===
