@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from zoo.data.cleaning import Exclusion
-from zoo.data.columns import LABEL_NAMES, TEXT_NAMES, pair_column, text_and_label
+from zoo.data.columns import LABEL_NAMES, TEXT_NAMES, column_number, pair_column, text_and_label
 from zoo.data.fingerprints import DIGEST_BYTES, content_digest
 from zoo.data.folders import sorted_labels
 from zoo.data.labelled import Lazy
@@ -89,6 +89,8 @@ def text_rows(path: Path, columns: TextColumns, header: bool | None, labels: Seq
 
 
 def _scanned(files: list[RowFile], columns: TextColumns, numbers: bool) -> _RowScan:
+    if columns.pair is not None:
+        column_number(columns.pair, files[0].columns, files[0].path)  # before the others are guessed
     text_at, label_at = text_and_label(files[0], columns.text, columns.label)
     texts_at = [text_at] if columns.pair is None else \
         [text_at, pair_column(files[0], columns.pair, text_at, label_at)]

@@ -16,6 +16,8 @@ from zoo.training.token_objective import TOKEN_TASKS
 
 # What a seed is derived for, so that no two uses share one.
 _ORDER, _LAYERS = 1, 2
+# What word pieces always give, and a model built without segments does not take; Keras picks by name.
+OPTIONAL_INPUTS = frozenset({"segment_ids"})
 
 
 def derived_seed(*parts: int) -> int:
@@ -86,7 +88,7 @@ def _check_inputs(model: keras.Model, split: str, given: Any) -> None:
             raise ArgumentError(f"The model takes the inputs {', '.join(wanted)}; the {split} split gives one tensor. "
                                 "Give a dict with these names.")
         given = {next(iter(wanted)): given}
-    if set(given) != set(wanted):
+    if set(given) - OPTIONAL_INPUTS != set(wanted) - OPTIONAL_INPUTS or not set(wanted) <= set(given):
         raise ArgumentError(f"The model takes the inputs {', '.join(sorted(wanted))}; the {split} split gives "
                             f"{', '.join(sorted(given))}.")
     for name, tensor in wanted.items():
