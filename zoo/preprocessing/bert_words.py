@@ -54,10 +54,10 @@ def normalised(texts: Any, *, lowercase: bool, signs: bool = False) -> Any:
     Raises:
         MissingDependencyError: tensorflow-text is not installed.
     """
-    # Most texts are ASCII and need little of it.
+    texts = tf.strings.regex_replace(texts, _ASCII_CONTROL, "")  # first: decomposition ends at a zero byte
+    # Most texts are ASCII and need no more than that.
     rich = tf.where(~tf.strings.regex_full_match(texts, r"[\x00-\x7F]*"))
     texts = tf.tensor_scatter_nd_update(texts, rich, _rich(tf.gather_nd(texts, rich), lowercase, signs))
-    texts = tf.strings.regex_replace(texts, _ASCII_CONTROL, "")
     if lowercase:
         texts = tf.strings.lower(texts)
     return tf.strings.regex_replace(texts, _PUNCTUATION, _ALONE)

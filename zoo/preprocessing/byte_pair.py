@@ -115,7 +115,7 @@ class BytePairTransform(tf.Module):  # type: ignore[misc]
         distinct, number = tf.unique(words)
         ids = tf.gather(self._distinct(distinct), number)
         rows = tf.RaggedTensor.from_value_rowids(ids, text_of_word, tf.size(texts), validate=False)
-        return rows.merge_dims(1, 2)
+        return rows.merge_dims(1, 2).with_row_splits_dtype(tf.int64)
 
     def _distinct(self, words: Any) -> Any:
         """The tokens of words, int32 [D, (tokens)]."""
@@ -134,7 +134,8 @@ class BytePairTransform(tf.Module):  # type: ignore[misc]
     def _merged(self, words: Any) -> tuple[Any, Any]:
         raw = tf.io.decode_raw(tf.strings.reduce_join(words), tf.uint8)
         owners = tf.repeat(tf.range(tf.size(words)), tf.strings.length(words))
-        return self._merger.merge(tf.gather(self._id_of_byte, tf.cast(raw, tf.int32)), owners, tf.size(words))
+        tokens, owners = self._merger.merge(tf.gather(self._id_of_byte, tf.cast(raw, tf.int32)), owners, tf.size(words))
+        return tokens, owners
 
     def _whole_words(self, spellings: list[bytes], id_of_byte: Any, merged: Any) -> tuple[Any, Any]:
         """The words that are one token, which need no merging."""

@@ -33,6 +33,9 @@ class PairMerger(tf.Module):  # type: ignore[misc]
                                                 default_value=_NEVER, name="merges")
         self._merged = tf.constant(np.append(merged, 0), tf.int32)
 
+    # A function of its own, so that callers outside a graph wait for one call and not for one per operation.
+    @tf.function(autograph=False, input_signature=[  # type: ignore[untyped-decorator]
+        tf.TensorSpec([None], tf.int32), tf.TensorSpec([None], tf.int32), tf.TensorSpec([], tf.int32)])
     def merge(self, tokens: Any, words: Any, count: Any) -> tuple[Any, Any]:
         """Merges until no pair of a word is in the list.
 

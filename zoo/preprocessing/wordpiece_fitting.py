@@ -62,7 +62,8 @@ def fit_wordpiece(texts: Iterable[str], *, max_length: int, vocabulary_size: int
     # its range anew, so it gets a small one; what is too much at its end is cut off.
     least = frequent[vocabulary_size][1] if len(frequent) > vocabulary_size else 1
     pieces: list[str] = learner.learn(frequent, vocabulary_size, list(_RESERVED), lower_thresh=least,
-                                      upper_thresh=3 * least + 8, max_unique_chars=alphabet, max_token_length=_LONGEST_WORD_CHARACTERS)
+                                      upper_thresh=3 * least + 8, max_unique_chars=alphabet,
+                                      max_token_length=_LONGEST_WORD_CHARACTERS)
     return WordPiecePreprocessing(max_length=max_length, vocabulary=_ordered(pieces, vocabulary_size),
                                   lowercase=lowercase)
 
