@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -231,6 +232,68 @@ def test_gaps_are_filled(models: dict[str, Any], ask: Any) -> None:
         assert not batch["scores"][row, len(places):].any()
     assert [int(np.any(row != b"", axis=-1).sum()) for row in batch["tokens"][:4]] == [1, 0, 2, 0]
     check_singles(batch, singles)
+
+
+# === Writing on ===
+
+
+def written(model: Any, prompt: str, count: int) -> str:
+    """The best token again and again, by the whole Keras model each time."""
+    transform: Any = transform_for(zoo.record_of(model).preprocessing)
+    context = transform.ragged(tf.constant([prompt])).to_list()[0]
+    new: list[int] = []
+    for _ in range(count):
+        row = np.array([context + new], np.int32)
+        best = int(np.argmax(model({"token_ids": row, "padding_mask": np.ones_like(row)}, training=False)[0, -1]))
+        if best == transform.end_of_text_id:
+            break
+        new.append(best)
+    text = transform.decode(tf.constant([new], tf.int32), tf.constant([len(new)]))
+    return str(tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace").numpy()[0].decode())
+
+
+@pytest.mark.parametrize("way", ["gRPC", "REST"])
+def test_language_models_write_on(way: str, models: dict[str, Any], clients: dict[str, PredictClient]) -> None:
+    """The best continuation is that of the whole Keras model; options may be left out both ways; a seed repeats."""
+    prompts = ["the film", "Mary", "good bad good"]
+    expected = [written(models["writer"], prompt, 5) for prompt in prompts]
+    client = clients[way]
+    answer = client.generate("writer", prompts, options={"max_new_tokens": 5})
+    assert [text.decode() for text in answer["text"]] == expected
+    alone = client.generate("writer", prompts[1:2], options={"max_new_tokens": 5})
+    assert alone["text"].tolist() == answer["text"][1:2].tolist()
+    drawn = {"max_new_tokens": [5, 3, 0], "temperature": 1.5, "top_k": 50, "seed": [1, 2, 3], "stop": ["zz", "."]}
+    first, second = (client.generate("writer", prompts, options=drawn) for _ in range(2))
+    assert first["text"].tolist() == second["text"].tolist()
+    assert first["text"][2] == b""
+    with pytest.raises(InvalidRequestError, match="`temperature` must be from 0"):
+        client.generate("writer", prompts, options={"temperature": -1.0, "max_new_tokens": 2})
+
+
+@pytest.mark.parametrize("way", ["gRPC", "REST"])
+def test_texts_are_scored(way: str, models: dict[str, Any], clients: dict[str, PredictClient]) -> None:
+    """The log-likelihood of a text is the sum over its tokens, by Keras."""
+    transform: Any = transform_for(zoo.record_of(models["writer"]).preprocessing)
+    made = transform.batch(tf.constant(["the film was good"]))
+    chances = tf.nn.log_softmax(models["writer"](made, training=False)[0]).numpy()
+    ids = made["token_ids"].numpy()[0]
+    expected = sum(chances[place, token] for place, token in enumerate(ids[1:]))
+    answer = clients[way].predict("writer", {"text": ["the film was good", "x" * 50]}, signature_name="score")
+    np.testing.assert_allclose(answer["log_likelihood"][0], expected, rtol=1e-5)
+    assert answer["token_count"][0] == len(ids) - 1
+    assert answer["truncated"].tolist() == [False, True]
+
+
+def test_rest_wants_every_input(clients: dict[str, PredictClient], models: dict[str, Any]) -> None:
+    """As TensorFlow Serving: over gRPC the server fills defaults in, over REST a bare request lacks something."""
+    body = {"signature_name": "generate", "instances": [{"prompt": "the film"}]}
+    refused = httpx.post(f"{clients['REST'].address}/v1/models/writer:predict", json=body)
+    assert refused.status_code == 400
+    assert "keys must be equal to: max_new_tokens,prompt" in refused.json()["error"]
+    plain = {"signature_name": "serve_text", "instances": [{"text": "the film"}]}
+    answer = httpx.post(f"{clients['REST'].address}/v1/models/writer:predict", json=plain).json()["predictions"][0]
+    over_grpc = clients["gRPC"].predict("writer", {"prompt": ["the film"]}, signature_name="generate")
+    assert answer["text"] == over_grpc["text"][0].decode()
 
 
 # === The other signatures ===

@@ -44,21 +44,27 @@ def bert(task: str, preprocessing: Preprocessing | None = None, **options: Any) 
                                          preprocessing=preprocessing or word_pieces(), seed=1, **options))
 
 
+def gpt2(task: str, **options: Any) -> keras.Model:
+    """A GPT-2 of one block."""
+    preprocessing = byte_pair_preprocessing(add_end_of_text=task == "classification")
+    return with_random_weights(zoo.build("gpt2", task=task, preprocessing=preprocessing, seed=1, **SIZES,
+                                         vocabulary_size=len(preprocessing.vocabulary), **options))
+
+
 def small_models() -> dict[str, keras.Model]:
     """Models by the name that they are served under."""
-    byte_pairs = byte_pair_preprocessing()
     return {
         "pairs": bert("classification", word_pieces(pair=True), labels=LABELS),
         "numbers": bert("regression"),
         "words": bert("token_classification", labels=TAGS),
         "gaps": bert("masked_language_model"),
         "vectors": bert("embedding"),
-        "gpt2": with_random_weights(zoo.build("gpt2", task="classification", preprocessing=byte_pairs, labels=LABELS,
-                                              vocabulary_size=len(byte_pairs.vocabulary), **SIZES, seed=1)),
+        "gpt2": gpt2("classification", labels=LABELS),
+        "writer": gpt2("language_model"),
     }
 
 
-def byte_pair_preprocessing() -> BytePairPreprocessing:
+def byte_pair_preprocessing(*, add_end_of_text: bool) -> BytePairPreprocessing:
     """All bytes and a few merges, in GPT-2's alphabet."""
     visible = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = [byte for byte in range(256) if byte not in visible]
@@ -66,7 +72,7 @@ def byte_pair_preprocessing() -> BytePairPreprocessing:
     merges = ("t h", "th e", "o o", "g oo", "goo d", "\u0120 f", "i l")
     words = tuple(merge.replace(" ", "") for merge in merges)
     return BytePairPreprocessing(max_length=20, vocabulary=(*letters, *words, "<|endoftext|>"), merges=merges,
-                                 add_end_of_text=True)
+                                 add_end_of_text=add_end_of_text)
 
 
 def keras_outputs(model: keras.Model, texts: tuple[str, ...], pairs: tuple[str, ...] | None = None) -> Any:
