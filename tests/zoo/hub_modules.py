@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 WORDS = ("good", "bad", "film")
 
@@ -103,6 +104,30 @@ def save_pair(folder: Path) -> Path:
 
 def save_preprocessor(folder: Path) -> Path:
     tf.saved_model.save(PreprocessorModule(), str(folder))
+    return folder
+
+
+def save_tf1(folder: Path, *, resources: bool) -> Path:
+    """A module in the format of TensorFlow 1: a signature "default", a graph without tags beside one for training."""
+    v1 = tf.compat.v1
+    with tf.Graph().as_default(), v1.Session() as session:
+        pictures = v1.placeholder(tf.float32, [None, None, None, 3])
+        kernel = v1.get_variable("kernel", initializer=tf.ones([3, 5]), use_resource=resources)
+        vector = tf.reduce_mean(pictures, [1, 2]) @ kernel
+        session.run(v1.global_variables_initializer())
+        information = [{name: v1.saved_model.build_tensor_info(tensor)} for name, tensor in
+                       (("images", pictures), ("default", vector))]
+        signature = {"default": v1.saved_model.build_signature_def(*information)}
+        builder = v1.saved_model.Builder(str(folder))
+        builder.add_meta_graph_and_variables(session, [], signature_def_map=signature)
+        builder.add_meta_graph(["train"], signature_def_map=signature)
+        builder.save()
+    (folder / "tfhub_module.pb").write_bytes(b"\x08\x03")
+    message = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
+    for graph in message.meta_graphs:  # height 224, width 160
+        graph.collection_def["hub_module_attachments"].bytes_list.value.append(
+            b"\x0a\x11image_module_info\x12\x08\x0a\x06\x08\xe0\x01\x10\xa0\x01")
+    (folder / "saved_model.pb").write_bytes(message.SerializeToString())
     return folder
 
 

@@ -84,6 +84,14 @@ def test_a_module_for_any_size_takes_the_user_s(modules: Path) -> None:
         zoo.build("hub", weights=str(modules / "image_12"), input_shape=(20, 20, 3))
 
 
+def test_an_old_module_tells_its_size(tmp_path: Path) -> None:
+    """In the format of TensorFlow 1 the size of pictures stands in a message beside the graph."""
+    folder = hub_modules.save_tf1(tmp_path / "old", resources=True)
+    assert zoo.build("hub", weights=str(folder), signature="default").input_shape == (None, 224, 160, 3)
+    with pytest.raises(ArgumentError, match=r"signature=\.\.\.: default"):
+        zoo.build("hub", weights=str(folder))
+
+
 def test_a_preprocessor_in_front_of_an_encoder(modules: Path, tmp_path: Path) -> None:
     """The pair of modules that TF Hub has for texts: strings in, the encoder's pooled output under the head."""
     model = zoo.build("hub", weights=str(modules / "pair"), preprocessor=str(modules / "preprocessor"), num_classes=2)

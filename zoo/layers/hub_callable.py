@@ -10,6 +10,7 @@ import tensorflow as tf
 from zoo.errors import ArgumentError
 
 _RESOURCES = (tf.saved_model.experimental.TrackableResource, tf.saved_model.Asset)
+_OLD_VARIABLES = ("Variable", "VariableV2")
 CALL = "__call__"
 # How TensorFlow says that a loaded function does not take some inputs; its messages are many lines long.
 _MISMATCH = ("matching concrete function", "Binding inputs to tf.function failed")
@@ -62,6 +63,12 @@ class HubCallable:
             if keywords:
                 return next(iter(keywords.values()))
         return None
+
+    @property
+    def keeps_variables_inside(self) -> bool:
+        """Whether it has variables of TensorFlow 1's first kind: parts of the graph, which nobody else can reach."""
+        return any(operation.type in _OLD_VARIABLES for concrete in self.concrete
+                   for operation in concrete.graph.get_operations())
 
     def variables(self) -> list[tuple[Any, bool]]:
         """Returns each tf.Variable that the function or its module names, and whether training may change it."""

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from zoo.errors import ArgumentError, ChecksumError
+from zoo.errors import ArgumentError, ChecksumError, WeightsError
 from zoo.layers.hub_callable import CALL, HubCallable
 from zoo.weights.checkpoint_folder import fetch_folder
 from zoo.weights.saved_model import load_saved_model
@@ -37,7 +37,7 @@ class HubLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         **kwargs: Arguments of every Keras layer, such as `name`.
 
     Raises:
-        ArgumentError: The module has no such function.
+        ArgumentError: The module has no such function, or nothing that could be trained.
         ChecksumError: The handle leads to other content than that of `sha256`.
         WeightsError: The module cannot be fetched, is not whole, or its graph is refused.
     """
@@ -60,6 +60,9 @@ class HubLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
         object.__setattr__(self, "_callable", HubCallable(self.module, method, signature, self.arguments))
         self.supports_jit = False  # strings and tables are nothing that XLA can compile
         self._adopt_variables()
+        if trainable and not self._trainable_variables:
+            raise ArgumentError(f"The SavedModel {self.handle!r} has no variables that training could change. Leave "
+                                "`trainable` out, or take a version of the module for TensorFlow 2.")
         self.trainable = trainable
         self.built = True
 
@@ -86,7 +89,14 @@ class HubLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
 
     @property
     def export_resources(self) -> tuple[Any, ...]:
-        """Tables, files and variables that are no numbers, which an export has to track."""
+        """Tables, files and variables that are no numbers, which an export has to track.
+
+        Raises:
+            WeightsError: The module keeps its variables where an export cannot reach them.
+        """
+        if self._callable.keeps_variables_inside:
+            raise WeightsError(f"The module {self.handle!r} is in a format of TensorFlow 1 whose variables cannot be "
+                               "exported. Take its version for TensorFlow 2.")
         return (*self._callable.resources(), *self._unnumbered)
 
     def get_config(self) -> dict[str, Any]:

@@ -211,6 +211,20 @@ def test_mistakes_are_told(modules: Path) -> None:
         HubLayer(str(modules / "none"))
 
 
+def test_modules_in_the_format_of_tensorflow_1(tmp_path: Path) -> None:
+    """They run by signature; trained and exported are those whose variables can be reached, others say so."""
+    ones = np.ones((1, 4, 4, 3), "float32")
+    layer = HubLayer(str(hub_modules.save_tf1(tmp_path / "new", resources=True)), signature="default", trainable=True)
+    assert [variable.path for variable in layer.trainable_weights] == [f"{layer.name}/kernel"]
+    assert layer.export_resources == ()
+    old = str(hub_modules.save_tf1(tmp_path / "old", resources=False))
+    np.testing.assert_array_equal(HubLayer(old, signature="default")(ones), layer(ones))
+    with pytest.raises(ArgumentError, match="no variables that training could change"):
+        HubLayer(old, signature="default", trainable=True)
+    with pytest.raises(WeightsError, match="whose variables cannot be exported"):
+        HubLayer(old, signature="default").export_resources  # noqa: B018
+
+
 def test_mixed_precision_leaves_the_module_alone(modules: Path) -> None:
     """The module computes in its own dtype whatever the policy says."""
     layer = HubLayer(str(modules / "image"), output_key="default", dtype="mixed_bfloat16")
