@@ -16,7 +16,9 @@ from serving.errors import ExportError
 from serving.export import export_model
 from serving.export.fit_checks import check_fit
 from serving.export.replay import LoadedVersion
-from serving.export.servable_module import ServableModule, trace_forward
+from serving.export.samples import strings
+from serving.export.servable_module import ServableModule, resources_of, trace_forward
+from tests.end_to_end.text_models import PIECES, bert
 from tests.serving.export.small_models import (
     feature_extractor,
     image_classifier,
@@ -27,7 +29,13 @@ from tests.serving.export.small_models import (
     with_record,
 )
 from zoo.preprocessing.transform import transform_for
-from zoo.spec import ImagePreprocessing, TensorPreprocessing, record_of
+from zoo.spec import (
+    ImagePreprocessing,
+    StringPreprocessing,
+    TensorPreprocessing,
+    WordPiecePreprocessing,
+    record_of,
+)
 
 layers = keras.layers
 
@@ -207,3 +215,79 @@ def test_preprocessing_must_fit_the_model() -> None:
     pair = sequence_pair()
     with pytest.raises(ExportError, match="makes one tensor, and the model takes 2"):
         check_fit(trace_forward(pair, record_of(pair)), transform_for(record.preprocessing), record)
+
+
+# === Tables of layers, adapters, token ids ===
+
+
+def test_tables_of_layers_are_written(tmp_path: Path) -> None:
+    """A layer that looks words up in a table of its own is exported with the table."""
+    words = keras.Input((), dtype="string", name="word")
+    ids = layers.StringLookup(vocabulary=["good", "bad"], name="lookup")(words)
+    x = layers.Embedding(3, 2, name="embedding")(ids)
+    model = with_record(keras.Model(words, x, name="lookup"), "features", StringPreprocessing(), "text")
+    result = export_model(model, tmp_path, batch_sizes=(1,))
+    with LoadedVersion(result.path) as version:
+        served = version.run("serve_text", {"text": strings([b"bad", b"other", b"good"])})
+    np.testing.assert_allclose(served["features"], model.get_layer("embedding").embeddings.numpy()[[2, 0, 1]])
+    assert served["truncated"].tolist() == [False] * 3
+
+
+def test_named_resources_go_before_what_is_found() -> None:
+    """A layer may say itself what is to be tracked."""
+    table = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(["a"], [1]), -1)
+
+    class Holder(layers.Layer):
+        export_resources = (table,)
+
+    found = layers.StringLookup(vocabulary=["a"])
+    assert resources_of(Holder()) == [table]
+    assert resources_of(found) == [found.lookup_table]
+    assert resources_of(layers.Dense(1)) == []
+
+
+def test_adapters_are_folded_into_what_is_written(tmp_path: Path) -> None:
+    """A model with low-rank adapters leaves with plain kernels and the same answers, and keeps its adapters."""
+    model = tensor_classifier()
+    layer = model.get_layer("predictions")
+    layer.enable_lora(2)
+    layer.lora_kernel_b.assign(np.ones((2, 4), np.float32))
+    rows = np.float32([[1, 2, 3], [0, 0, 1]])
+    expected = model(rows).numpy()
+    result = export_model(model, tmp_path, validate=False)
+    np.testing.assert_array_equal(model(rows).numpy(), expected)
+    assert layer.lora_enabled
+    checkpoint = tf.train.load_checkpoint(str(result.path / "variables" / "variables"))
+    shapes = [shape for name, shape in checkpoint.get_variable_to_shape_map().items() if name.startswith("weights")]
+    assert sorted(shapes) == [[3, 4], [4]]
+    with LoadedVersion(result.path) as version:
+        served = version.run("serving_default", {"features": rows})["probabilities"]
+    np.testing.assert_allclose(served, expected, atol=1e-6)
+
+
+def test_ids_outside_a_table_are_refused() -> None:
+    """A negative id is not one from the end, and padding masks are 0 or 1; without tokens there is nothing to read."""
+    model = bert("embedding")
+    forward = trace_forward(model, record_of(model))
+    good = {"token_ids": [[2, 3]], "segment_ids": [[0, 1]], "padding_mask": [[1, 0]]}
+    assert forward.longest == 40
+    assert set(forward.call(*good.values())) == {"embedding"}
+    for name, value in (("token_ids", -1), ("token_ids", len(PIECES)), ("segment_ids", 2), ("padding_mask", 2)):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=f"Input {name} takes whole numbers from 0"):
+            forward.call(*(good | {name: [[0, value]]}).values())
+    for count, words in ((0, "from 1 to 40 tokens per row"), (41, "from 1 to 40 tokens per row")):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=words):
+            forward.call(*([[1] * count] if count else np.zeros((1, 0), np.int32) for _ in good))
+
+
+def test_a_preprocessing_may_not_give_more_than_is_read() -> None:
+    """Longer texts than the model has positions for, or other inputs than its own, are refused at the export."""
+    model = bert("embedding")
+    forward = trace_forward(model, record_of(model))
+    longer = record_of(model).replace(preprocessing=WordPiecePreprocessing(max_length=41, vocabulary=PIECES))
+    with pytest.raises(ExportError, match=r"up to 41 tokens \(`max_length`\), and the model reads 40"):
+        check_fit(forward, transform_for(longer.preprocessing), longer)
+    pair = sequence_pair()
+    other = record_of(model).replace(task="regression")
+    with pytest.raises(ExportError, match="makes padding_mask, segment_ids, token_ids, and the model takes"):
+        check_fit(trace_forward(pair, record_of(pair)), transform_for(other.preprocessing), other)
