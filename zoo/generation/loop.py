@@ -79,8 +79,10 @@ def extend(decoder: Decoder, ids: Any, padding: Any, options: Options, *, end_of
         def body(number: Any, rows: Rows, caches: list[Any]) -> Any:
             at = length + number - 1
             unseen = _unseen(padding, places, at)
+            # A row that has ended may be beyond the last position; what it reads there is not used.
+            positions = tf.minimum(at - padding, decoder.sizes.positions - 1)
             # Read in the loop: what is read before it passes through four control operations at every step.
-            scores, caches = step(decoder.read(), rows.ids, at - padding, Step(first_columns + at, unseen), caches)
+            scores, caches = step(decoder.read(), rows.ids, positions, Step(first_columns + at, unseen), caches)
             return number + 1, _chosen(rows, scores, options, number, end_of_text, spell), caches
 
         number, rows, flat = tf.while_loop(lambda number, rows, caches: (number < until) & tf.reduce_any(rows.active),
