@@ -20,7 +20,7 @@ from zoo.spec import (
     TensorInfo,
     TensorPreprocessing,
 )
-from zoo.weights.checkpoint_folder import fetch_folder
+from zoo.weights.checkpoint_folder import fetch_folder, recorded_handle
 from zoo.weights.refs import FolderSource, parse_weights
 from zoo.weights.saved_model import load_saved_model
 from zoo.weights.saved_model_check import read_graphs
@@ -61,13 +61,10 @@ def hub_spec(spec: ModelSpec, weights: str | os.PathLike[str] | None, options: M
     if not handle:
         raise ArgumentError("The model `hub` is built around a module. Name it: weights=\"tfhub:PUBLISHER/MODEL/"
                             "VERSION\", a folder or an archive.")
-    arguments: dict[str, Any] = {"handle": os.fspath(handle)}
-    folder = fetch_folder(handle)
-    arguments["sha256"] = _content(folder, arguments["handle"], options.get("sha256"))
-    first = folder
+    first, arguments = _module(handle, "handle", "sha256", options)
     if options.get("preprocessor"):
-        first = fetch_folder(options["preprocessor"])
-        arguments["preprocessor_sha256"] = _content(first, options["preprocessor"], options.get("preprocessor_sha256"))
+        first, further = _module(options["preprocessor"], "preprocessor", "preprocessor_sha256", options)
+        arguments |= further
     signature, tags = (None, None) if options.get("preprocessor") else (options.get("signature"), options.get("tags"))
     expected = HubCallable(load_saved_model(first, tags), signature=signature).expected
     given = options.get("input_shape")
@@ -93,12 +90,15 @@ def hub_provenance(spec: ModelSpec) -> dict[str, Any]:
     return {"source": address, "sha256": spec.arguments["sha256"], "format": "saved_model"}
 
 
-def _content(folder: Path, handle: Any, expected: Any) -> str:
-    found = content_sha256(folder)
+def _module(handle: str | os.PathLike[str], name: str, pin: str, options: Mapping[str, Any]
+            ) -> tuple[Path, dict[str, Any]]:
+    """Fetches a module, and returns its folder and the builder's arguments that name it and its content."""
+    folder = fetch_folder(handle)
+    recorded, found, expected = recorded_handle(handle, folder), content_sha256(folder), options.get(pin)
     if expected and expected != found:
-        raise ChecksumError(f"{str(handle)!r} now leads to another module than the one that the model was made with: "
+        raise ChecksumError(f"{recorded!r} now leads to another module than the one that the model was made with: "
                             f"its content has the sha256 {found}, expected {expected}. Put the right one there.")
-    return found
+    return folder, {name: recorded, pin: found}
 
 
 def _input_of(expected: Any, folder: Path, given: tuple[int | None, ...] | None

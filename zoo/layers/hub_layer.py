@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from zoo.errors import ArgumentError, ChecksumError, WeightsError
 from zoo.layers.hub_callable import CALL, HubCallable
-from zoo.weights.checkpoint_folder import fetch_folder
+from zoo.weights.checkpoint_folder import fetch_folder, recorded_handle
 from zoo.weights.saved_model import load_saved_model
 from zoo.weights.saved_model_folder import content_sha256
 
@@ -46,9 +46,10 @@ class HubLayer(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
                  signature: str | None = None, method: str = CALL, arguments: Mapping[str, Any] | None = None,
                  tags: Sequence[str] | None = None, sha256: str = "", **kwargs: Any) -> None:
         super().__init__(trainable=trainable, autocast=False, **kwargs)
-        self.handle, self.output_key, self.signature, self.method = str(handle), output_key, signature, method
+        self.output_key, self.signature, self.method = output_key, signature, method
         self.arguments, self.tags = dict(arguments or {}), None if tags is None else list(tags)
         folder = fetch_folder(handle)
+        self.handle = recorded_handle(handle, folder)
         self.sha256 = content_sha256(folder)
         if sha256 and sha256 != self.sha256:
             raise ChecksumError(f"{self.handle!r} now leads to another SavedModel than the one that the layer "

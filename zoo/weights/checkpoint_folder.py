@@ -12,7 +12,7 @@ from zoo.errors import ArgumentError, ChecksumError, DownloadError, WeightsError
 from zoo.spec import FileRef
 from zoo.weights.cache import CacheEntry, digests
 from zoo.weights.download import CachedFile, fetch, fetch_optional
-from zoo.weights.folder_cache import CachedFolder
+from zoo.weights.folder_cache import CachedFolder, archive_sha256
 from zoo.weights.hub_handles import HubArchive
 from zoo.weights.refs import FolderSource, LocalSource, PresetSource, RemoteSource, WeightsSource, parse_weights
 from zoo.weights.repository_files import link_files, repository_files
@@ -59,6 +59,26 @@ def fetch_folder(source: str | os.PathLike[str] | WeightsSource, settings: Downl
     raise ArgumentError(f"{named!r} names no folder. Expected a folder or archive on this machine, hf://ORG/REPOSITORY,"
                         " tfhub:PUBLISHER/MODEL/VERSION, kaggle:OWNER/MODEL/FRAMEWORK/VARIATION/VERSION or the "
                         "address of an archive.")
+
+
+def recorded_handle(handle: str | os.PathLike[str], folder: Path) -> str:
+    """Returns a handle as it may be written into a file: without user, password and query of an address.
+
+    Args:
+        handle: As for `fetch_folder`.
+        folder: What `fetch_folder` returned for it.
+
+    Returns:
+        The short form of a TF Hub or Kaggle handle, the public address of an archive, anything else as it is. Where
+        something was taken off, a pin is added, so that the cache still finds the folder.
+    """
+    source = parse_weights(handle)
+    if not isinstance(source, FolderSource) or source.archive is None:
+        return os.fspath(handle)
+    url = source.archive.file.urls[0]
+    shortened = source.archive.address.startswith("http") and source.archive.address != url
+    pin = source.sha256 or (archive_sha256(folder) if shortened else "")
+    return f"{source.address}#sha256={pin}" if pin else source.address
 
 
 def _checked(folder: Path, address: str) -> Path:

@@ -120,6 +120,14 @@ class CachedFolder:
             os.close(descriptor)
 
 
+def archive_sha256(folder: Path) -> str:
+    """Returns the sha256 of the archive that a folder of the cache came from, or an empty string."""
+    for above in folder.parents:
+        if (above / _STAMP).is_file():
+            return str(json.loads((above / _STAMP).read_text()).get("archive_sha256", ""))
+    return ""
+
+
 def _files(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
 

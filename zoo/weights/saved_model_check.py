@@ -88,7 +88,7 @@ def read_graphs(folder: Path) -> Iterator[Any]:
 
 
 def _prints_to_file(node: Any) -> bool:
-    return node.op == "PrintV2" and node.attr["output_stream"].s.startswith(b"file:")
+    return bool(node.op == "PrintV2" and node.attr["output_stream"].s.startswith(b"file:"))
 
 
 # === What a call reaches ===

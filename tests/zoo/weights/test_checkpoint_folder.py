@@ -12,7 +12,7 @@ import pytest
 
 from tests.zoo.weights.file_server import FileServer, cut_after, redirect, status
 from zoo.errors import ArgumentError, ChecksumError, DownloadError, WeightsError
-from zoo.weights.checkpoint_folder import fetch_folder
+from zoo.weights.checkpoint_folder import fetch_folder, recorded_handle
 from zoo.weights.settings import DownloadSettings
 
 FILES = {"saved_model.pb": b"graph" * 20_000, "variables/variables.index": b"i",
@@ -178,6 +178,18 @@ def test_parallel_processes_share_the_cache(server: FileServer, hub: DownloadSet
     with multiprocessing.get_context("spawn").Pool(4) as pool:
         assert all(pool.map(get, [hub] * 4))
     assert len(server.requests) == 1
+
+
+def test_a_recorded_handle_has_no_secret(server: FileServer, hub: DownloadSettings, tmp_path: Path) -> None:
+    """What goes into saved models names the module and nothing more, and still finds it without the network."""
+    for handle, recorded in ((f"https://tfhub.dev/{HANDLE}", f"tfhub:{HANDLE}"), ("hf://org/repo", "hf://org/repo"),
+                             (f"tfhub:{HANDLE}#sha256={PIN}", f"tfhub:{HANDLE}#sha256={PIN}")):
+        assert recorded_handle(handle, tmp_path) == recorded
+    server.files["/m.tar.gz"] = ARCHIVE
+    signed = server.url("/m.tar.gz").replace("//", "//me:pw@") + "?token=t"
+    folder = fetch_folder(signed, hub)
+    assert recorded_handle(signed, folder) == f"{server.url('/m.tar.gz')}#sha256={PIN}"
+    assert fetch_folder(recorded_handle(signed, folder), offline(hub)) == folder
 
 
 # === The cache of tensorflow_hub ===

@@ -42,3 +42,18 @@ def test_tokens_belong_to_one_host_and_are_not_shown() -> None:
     assert found.mirror == "https://m/x"
     assert "secret" not in repr(found)
     assert "credentials" not in repr(found)
+
+
+def test_stand_ins_of_the_hubs() -> None:
+    """The variables of the hubs' own clients name stand-ins, which get the hub's token; other addresses stay."""
+    settings = DownloadSettings.from_environment({
+        "HF_ENDPOINT": "https://mirror.example/hf/", "HF_TOKEN": "secret", "ZOO_TFHUB_ENDPOINT": "http://127.0.0.1:1",
+        "TFHUB_CACHE_DIR": "/modules"})
+    assert settings.address_of("https://huggingface.co/a/b") == "https://mirror.example/hf/a/b"
+    assert settings.address_of("https://tfhub.dev/a/1?x=y") == "http://127.0.0.1:1/a/1?x=y"
+    assert settings.address_of("https://www.kaggle.com/a") == "https://www.kaggle.com/a"
+    assert set(settings.credentials) == {"huggingface.co", "mirror.example"}
+    assert settings.tfhub_cache == Path("/modules")
+    assert "secret" not in repr(settings)
+    with pytest.raises(ArgumentError, match="HF_ENDPOINT must be an address"):
+        DownloadSettings.from_environment({"HF_ENDPOINT": "mirror"})
