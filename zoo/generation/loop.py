@@ -90,9 +90,10 @@ def extend(decoder: Decoder, ids: Any, padding: Any, options: Options, *, end_of
                                            shape_invariants=_shapes(number, rows, flat))
         return number, rows, [tf.reshape(cache, sizes) for cache in flat]
 
-    _, rows, _ = tf.while_loop(more, grow, start, parallel_iterations=1, shape_invariants=_shapes(*start))
+    rows = tf.while_loop(more, grow, start, parallel_iterations=1, shape_invariants=_shapes(*start))[1]
     steps = tf.reduce_max(rows.count)
-    return rows._replace(tokens=rows.tokens[:steps], scores=rows.scores[:steps])
+    ended: Rows = rows._replace(tokens=rows.tokens[:steps], scores=rows.scores[:steps])
+    return ended
 
 
 def _unseen(padding: Any, places: Any, at: Any) -> Any:

@@ -9,14 +9,22 @@ import numpy as np
 import pytest
 
 import zoo
-from tests.zoo.generation.small_gpt2 import END_OF_TEXT, LAYERS, POSITIONS, Reference, log_softmax, parameters, small_gpt2
+from tests.zoo.generation.small_gpt2 import (
+    END_OF_TEXT,
+    LAYERS,
+    POSITIONS,
+    Reference,
+    log_softmax,
+    parameters,
+    small_gpt2,
+)
 from zoo.errors import ArgumentError
 from zoo.generation import generate, score
 
 # What Hugging Face transformers 5.23 on PyTorch 2.13 writes with the same parameters, `do_sample=False`.
 GOLDEN = {
-    "hello": [163, 119, 119, 119, 119, 239, 163, 151, 151, 163, 27, 15, 119, 209, 151, 117, 190, 215, 117, 119, 119, 239,
-              15, 99],
+    "hello": [163, 119, 119, 119, 119, 239, 163, 151, 151, 163, 27, 15, 119, 209, 151, 117, 190, 215, 117, 119, 119,
+              239, 15, 99],
     "To be, or not to be": [109, 15, 109, 190, 99, 117, 190, 215, 109, 109, 109, 195, 117, 99, 166, 190, 117, 190, 190,
                             190, 209, 119, 209, 99],
     "x": [190, 87, 55, 195, 195, 190, 201, 166, 99, 99, 119, 119, 119, 166, 99, 190, 239, 119, 195, 201, 119, 119, 119,

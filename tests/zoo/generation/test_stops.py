@@ -48,6 +48,7 @@ def test_zero_bytes_are_no_padding() -> None:
 
 def test_every_row_has_its_own() -> None:
     """Rows are looked through for their own strings only; a row that has ended does not grow."""
-    tail = longer(no_text(3), tf.constant([b"one", b"one", b""]), tf.constant([[b"ne", b""], [b"x", b""], [b"ne", b""]]))
+    stops = tf.constant([[b"ne", b""], [b"x", b""], [b"ne", b""]])
+    tail = longer(no_text(3), tf.constant([b"one", b"one", b""]), stops)
     assert tail.cut.numpy().tolist() == [1, -1, -1]
     assert tail.length.numpy().tolist() == [3, 3, 0]
