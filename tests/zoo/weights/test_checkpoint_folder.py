@@ -105,6 +105,7 @@ def test_a_forbidden_handle_says_what_to_do(server: FileServer, hub: DownloadSet
     with pytest.raises(DownloadError, match=r"HTTP 403 .*token") as caught:
         fetch_folder(f"tfhub:{HANDLE}", hub)
     assert f"fetch tfhub:{HANDLE} in any other way and give its folder or archive" in str(caught.value)
+    assert "\n" not in str(caught.value)
     assert len(server.asked(f"/{HANDLE}")) == 1
 
 
