@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from zoo.preprocessing_spec import BytePairPreprocessing
 _VISIBLE = (*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100))
 
 
+@cache
 def byte_characters() -> tuple[str, ...]:
     """Returns the character of each byte, 256 of them: itself where Latin-1 shows it, else U+0100 and up in order."""
     hidden = [byte for byte in range(256) if byte not in _VISIBLE]

@@ -113,23 +113,21 @@ class BytePairTransform(tf.Module):  # type: ignore[misc]
         words = tf.strings.unsorted_segment_join(tf.gather(self._letters, bytes_and_nothing), word_of_byte,
                                                  tf.maximum(tf.size(text_of_word), 1))[:tf.size(text_of_word)]
         distinct, number = tf.unique(words)
-        ids = tf.gather(self._distinct(distinct), number)
+        rows, row_of_distinct = self._distinct(distinct)
+        ids = tf.gather(rows, tf.gather(row_of_distinct, number))
         rows = tf.RaggedTensor.from_value_rowids(ids, text_of_word, tf.size(texts), validate=False)
         return rows.merge_dims(1, 2).with_row_splits_dtype(tf.int64)
 
-    def _distinct(self, words: Any) -> Any:
-        """The tokens of words, int32 [D, (tokens)]."""
+    def _distinct(self, words: Any) -> tuple[Any, Any]:
+        """The tokens of words, int32 [D, (tokens)], and the row of each word: those that need no merging are first."""
         whole = tf.cast(self._words.lookup(words), tf.int32)
-        places = tf.cast(tf.where(whole < 0)[:, 0], tf.int32)
-        rare = tf.gather(words, places)
-        tokens, owners = self._merged(rare)
-        # Both kinds in the order of the words.
-        known = tf.cast(tf.where(whole >= 0)[:, 0], tf.int32)
-        owners = tf.concat([known, tf.gather(places, owners)], 0)
-        tokens = tf.concat([tf.gather(whole, known), tokens], 0)
-        order = tf.argsort(owners, stable=True)
-        return tf.RaggedTensor.from_value_rowids(tf.gather(tokens, order), tf.gather(owners, order), tf.size(words),
-                                                 validate=False)
+        known, rare = (tf.cast(tf.where(places)[:, 0], tf.int32) for places in (whole >= 0, whole < 0))
+        tokens, owners = self._merged(tf.gather(words, rare))
+        count = tf.size(known)
+        rows = tf.RaggedTensor.from_value_rowids(
+            tf.concat([tf.gather(whole, known), tokens], 0), tf.concat([tf.range(count), owners + count], 0),
+            tf.size(words), validate=False)
+        return rows, tf.math.invert_permutation(tf.concat([known, rare], 0))
 
     def _merged(self, words: Any) -> tuple[Any, Any]:
         raw = tf.io.decode_raw(tf.strings.reduce_join(words), tf.uint8)

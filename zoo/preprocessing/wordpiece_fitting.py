@@ -14,8 +14,8 @@ from zoo.preprocessing_spec import WordPiecePreprocessing
 
 _RESERVED = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _INSIDE = "##"
-# The alphabet, at the start of words and inside them, may take half of the vocabulary.
-_ALPHABET_SHARE = 4
+# The alphabet, at the start of words and inside them, may take two thirds of the vocabulary.
+_ALPHABET_SHARE = 3
 _LARGEST_ALPHABET = 1000
 # Rare words beyond these teach little and cost time.
 _DISTINCT_WORDS = 200_000
