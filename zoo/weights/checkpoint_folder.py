@@ -115,7 +115,8 @@ def _from_network(archive: HubArchive, settings: DownloadSettings, progress: Pro
     try:
         cached = fetch(archive.file, settings, progress=progress)
     except (DownloadError, ChecksumError) as error:
-        raise type(error)(f"{' '.join(str(error).split())}{problem} Or fetch {archive.address} in any other way and give its folder or "
+        in_one_line = " ".join(str(error).split())
+        raise type(error)(f"{in_one_line}{problem} Or fetch {archive.address} in any other way and give its folder or "
                           "archive: weights=\"PATH\".") from error
     return _unpacked(cached.entry.path, cached.sha256, archive.address, settings)
 
