@@ -23,6 +23,7 @@ from serving.errors import InvalidRequestError
 from serving.export import export_model
 from serving.server.app import running_server
 from serving.server.settings import ServerSettings
+from tests.command_line import zoo as command
 from tests.end_to_end.text_models import (
     GAPS,
     LABELS,
@@ -340,3 +341,30 @@ def test_nonsense_is_refused(way: str, change: dict[str, Any], words: str, clien
     inputs = {"token_ids": [[2, 7, 3]], "segment_ids": [[0, 0, 0]], "padding_mask": [[1, 1, 1]], **change}
     with pytest.raises(InvalidRequestError, match=words):
         clients[way].predict("vectors", {name: np.array(value, np.int32) for name, value in inputs.items()})
+
+
+# === The command ===
+
+
+def test_the_command_asks_text_models(clients: dict[str, PredictClient]) -> None:
+    """Pairs, words, gaps, generated text and what was cut off, for people and as JSON."""
+    for client in clients.values():
+        def ask(*words: object, address: str = client.address) -> Any:
+            return command("predict", *words, "--server", address)
+
+        pair = ask("pairs", TEXTS[0], "--pair", PAIRS[0], "--json").json()
+        over_grpc = clients["gRPC"].predict("pairs", {"text": TEXTS[:1], "text_pair": PAIRS[:1]},
+                                            signature_name="serve_text")
+        assert pair["outputs"]["labels"][0] == [label.decode() for label in over_grpc["labels"][0]]
+        assert "give the second of each with `--pair`" in ask("pairs", "alone").error()
+        words = ask("words", "Mary lives", "good").ok().out
+        assert all(word in words for word in ("Mary", "lives", "0-4", "5-10", "good"))
+        assert "none" in ask("gaps", "no gap").ok().out
+        told = ask("writer", "the film", "--set", "max_new_tokens=3", "--json").json()
+        assert told["signature"] == "generate"
+        assert told["outputs"]["token_count"][0] <= 3
+        assert "the film" in ask("writer", "the film").ok().out
+        assert "`top_p` must be above 0 and up to 1. Received: 2" in ask(
+            "writer", "a", "--set", "top_p=2", "--set", "max_new_tokens=3").error()
+        assert "truncated" in ask("vectors", TEXTS[-1]).ok().out
+        assert "truncated" not in ask("vectors", "good").ok().out
