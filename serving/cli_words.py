@@ -103,7 +103,10 @@ def read_examples(words: Words, name: str, signature: Signature) -> Examples:
         InvalidRequestError: A file that is missing or not readable, a row that lacks a column, a second text too many
             or too few, or a setting that the signature does not have.
     """
-    read = _read_file(words.file, name, signature) if words.file is not None else _read_words(words, name, signature)
+    file = words.file
+    if file is not None and name == "serve_bytes" and file.suffix != _COLUMN_FILE:
+        file = None  # pictures do not fit into the lines of a file
+    read = _read_words(words, name, signature) if file is None else _read_file(file, name, signature)
     count = len(read.sources)
     values = dict(read.inputs)
     if words.pairs:
