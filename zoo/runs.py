@@ -105,6 +105,7 @@ def train(name: str, source: DataSource, folder: str | os.PathLike[str], config:
     registry.check(spec.name, **arguments)  # before minutes of reading data
     check_folder(Path(folder), source)
     spec = hub_spec(spec, arguments.get("weights"), arguments)
+    _check_task(spec, arguments.get("task"))
     wanted = preprocessing_of(spec, weights=arguments.get("weights"), input_shape=arguments.get("input_shape"))
     data = open_data(_within(source, arguments.get("max_positions")), spec, wanted, task=arguments.get("task"))
     if announce is not None:
@@ -168,6 +169,12 @@ def evaluate_run(folder: str | os.PathLike[str], source: DataSource | None = Non
     attach_record(model, record.replace(metrics={**record.metrics, part: measured}))
     save(model, folder)
     return report
+
+
+def _check_task(spec: ModelSpec, task: Any) -> None:
+    known = spec.tasks or (spec.task,)
+    if task is not None and task not in known:
+        raise ArgumentError(f"{spec.name} has no head for the task {task!r}. It is built for: {', '.join(known)}.")
 
 
 def _within(source: DataSource, positions: Any) -> DataSource:

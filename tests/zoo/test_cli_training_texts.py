@@ -1,0 +1,96 @@
+"""`zoo train` and `zoo evaluate` on texts: tags, pairs and numbers, running text, and what bad input gets."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import zoo as zoo_package
+from tests.command_line import zoo
+from zoo.spec import BytePairPreprocessing, WordPiecePreprocessing
+
+SMALL = ("--set", "layers=1", "--set", "hidden_size=16", "--set", "heads=2")
+NAMES, PLACES = ("Anna", "Bert", "Cleo", "Dora"), ("Rome", "Oslo", "Bonn", "Lima")
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A text, tagged sentences, and pairs with a number."""
+    folder = tmp_path_factory.mktemp("texts")
+    sentences = [f"{name} went to {place} {i} times" for i in range(4) for name in NAMES for place in PLACES]
+    (folder / "plain.txt").write_text("\n".join(sentences))
+    (folder / "words.conll").write_text("\n\n".join(
+        "\n".join(f"{word}\t{'B-PER' if word in NAMES else 'B-LOC' if word in PLACES else 'O'}"
+                  for word in sentence.split()) for sentence in sentences) + "\n")
+    rows = ["first\tsecond\tscore", *(f"{sentence}\t{sentence if i % 2 else 'other'} {i}\t{i % 2}.5"
+                                      for i, sentence in enumerate(sentences))]
+    (folder / "pairs.tsv").write_text("\n".join(rows))
+    return folder
+
+
+def test_a_language_model_from_plain_text(texts: Path, tmp_path: Path) -> None:
+    """One command trains it on bytes, another judges it in nats per character; other text can be judged too."""
+    run = tmp_path / "run"
+    zoo("train", "gpt2", texts / "plain.txt", "-o", run, *SMALL, "--set", "max_positions=16", "--epochs", 2,
+        "--learning-rate", 0.01, "--optimizer", "adamw", "--schedule", "linear", "--clip-global-norm", 1,
+        "--monitor", "val_perplexity").ok()
+    record = zoo_package.record_of(zoo_package.load(run))
+    assert record.task == "language_model"
+    assert isinstance(record.preprocessing, BytePairPreprocessing)
+    assert (len(record.preprocessing.vocabulary), record.preprocessing.max_length) == (257, 16)
+    judged = zoo("evaluate", run, "--bootstrap-samples", 0, "--json").json()
+    figures = {name: metric["value"] for name, metric in judged["metrics"].items()}
+    assert figures["nats_per_character"] == pytest.approx(figures["loss"])
+    assert figures["loss"] < 5.5
+    other = tmp_path / "other.txt"
+    other.write_text("Anna went to Rome 9 times")
+    assert zoo("evaluate", run, "--data", other, "--bootstrap-samples", 0, "--json").json()["tokens"] == 24
+
+
+def test_tags_of_words(texts: Path, tmp_path: Path) -> None:
+    """A small Transformer learns its pieces and the tags; the report counts entities."""
+    run = tmp_path / "run"
+    zoo("train", "transformer_text", texts / "words.conll", "--task", "token_classification", "-o", run, *SMALL,
+        "--epochs", 12, "--learning-rate", 0.02, "--max-length", 16, "--max-words", 60, "--batch-size", 16).ok()
+    record = zoo_package.record_of(zoo_package.load(run))
+    assert (record.labels, record.task) == (("O", "B-LOC", "B-PER"), "token_classification")
+    out = zoo("evaluate", run, "--bootstrap-samples", 0).ok().out
+    assert "entity f1" in out
+    report = json.loads((run / "report" / "report.json").read_text())
+    assert report["metrics"]["entity_f1"]["value"] > 0.9
+    assert {row["label"] for row in report["per_entity"]} == {"LOC", "PER"}
+
+
+def test_numbers_from_pairs(texts: Path, tmp_path: Path) -> None:
+    """Two columns of text and one of numbers: a regression that is read the same way when it is judged."""
+    run = tmp_path / "run"
+    zoo("train", "transformer_text", texts / "pairs.tsv", "--task", "regression", "-o", run, *SMALL, "--epochs", 1,
+        "--text-column", "first", "--text-pair-column", "second", "--max-length", 24).ok()
+    record = zoo_package.record_of(zoo_package.load(run))
+    assert isinstance(record.preprocessing, WordPiecePreprocessing)
+    assert (record.task, record.preprocessing.pair, record.preprocessing.max_length) == ("regression", True, 24)
+    assert "mae" in zoo("evaluate", run, "--bootstrap-samples", 0, "--json").json()["metrics"]
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (("gpt2", "words.conll", *SMALL), "has the ending '.conll'. A language model learns from plain text"),
+    (("gpt2", "missing.txt", *SMALL), "does not exist. Give a file of plain text"),
+    (("gpt2", "plain.txt", *SMALL, "--text-column", "text"), "`--text-column` names a column of a table"),
+    (("gpt2", "plain.txt", "--task", "token_classification"), "has no head for the task 'token_classification'"),
+    (("transformer_text", "plain.txt", "--task", "token_classification", *SMALL), "has only the tag times"),
+    (("transformer_text", "pairs.tsv", "--text-column", "first", "--text-pair-column", "first", *SMALL),
+     "which holds the first text too"),
+    (("rnn_text", "pairs.tsv", "--text-column", "first", "--text-pair-column", "second", "--label-column", "score"),
+     "Pairs of texts need a model that reads two texts"),
+    (("bert", "pairs.tsv", "--task", "embedding", *SMALL), "is neither trained nor judged on data"),
+    (("rnn_text", "pairs.tsv", "--text-column", "first", "--lora-rank", 2, "--epochs", 1), "`lora_rank` adapts"),
+    (("gpt2", "plain.txt", *SMALL, "--lora-rank", 2, "--frozen-layers", 1), "Give one of them"),
+])
+def test_bad_input_is_one_line(words: tuple[object, ...], message: str, texts: Path, tmp_path: Path) -> None:
+    """What is wrong, in terms of the options, and no folder is left behind."""
+    model, data, *rest = words
+    error = zoo("train", model, texts / str(data), "-o", tmp_path / "run", *rest).error()
+    assert message in error.replace("`--lora-rank`", "`lora_rank`")
+    assert not (tmp_path / "run").exists()
