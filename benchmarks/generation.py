@@ -89,7 +89,6 @@ def hugging_face(dtype: str, values: dict[str, Any]) -> Engine | None:
         import transformers
     except ImportError:
         return None
-    torch.set_num_threads(os.cpu_count() or 1)
     model = transformers.GPT2LMHeadModel(transformers.GPT2Config()).eval()
     names = {"attention/qkv": "attn.c_attn", "attention/output": "attn.c_proj", "intermediate": "mlp.c_fc",
              "output": "mlp.c_proj", "attention_norm": "ln_1", "output_norm": "ln_2"}
@@ -104,7 +103,22 @@ def hugging_face(dtype: str, values: dict[str, Any]) -> Engine | None:
     model.load_state_dict({name: torch.tensor(value) for name, value in state.items()})
     model = model.to(getattr(torch, dtype))
 
+    threads: dict[int, int] = {}
+
     def run(ids: np.ndarray, count: int) -> int:
+        if len(ids) not in threads:
+            threads[len(ids)] = 1
+            threads[len(ids)] = min((1, os.cpu_count() or 1), key=lambda number: _seconds_with(number, ids))
+        return with_threads(ids, count, threads[len(ids)])
+
+    def _seconds_with(number: int, ids: np.ndarray) -> float:
+        with_threads(ids, 2, number)
+        start = time.perf_counter()
+        with_threads(ids, 6, number)
+        return time.perf_counter() - start
+
+    def with_threads(ids: np.ndarray, count: int, number: int) -> int:
+        torch.set_num_threads(number)
         given = torch.tensor(ids.astype(np.int64))
         with torch.inference_mode():
             result = model.generate(given, attention_mask=torch.ones_like(given), max_new_tokens=count,
