@@ -14,11 +14,10 @@ from zoo.layers.activation import activation_function
 
 @dataclass(frozen=True)
 class Affine:
-    """A dense layer: kernel [inputs, outputs], or [outputs, inputs] where `turned`, and bias [outputs]."""
+    """A dense layer: kernel [inputs, outputs] and bias [outputs]."""
 
     kernel: Any
     bias: Any
-    turned: bool = False
 
 
 @dataclass(frozen=True)
@@ -125,7 +124,7 @@ class Decoder:
     def mapped(self, change: Callable[[Any], Any]) -> Decoder:
         """Returns the decoder with every parameter replaced by `change(parameter)`."""
         def affine(part: Affine) -> Affine:
-            return Affine(change(part.kernel), change(part.bias), part.turned)
+            return Affine(change(part.kernel), change(part.bias))
 
         def norm(part: Norm) -> Norm:
             return Norm(change(part.gamma), change(part.beta))
@@ -144,27 +143,6 @@ class Decoder:
         found: list[Any] = []
         self.mapped(lambda parameter: found.append(parameter) or parameter)  # type: ignore[func-returns-value]
         return found
-
-    def in_bfloat16(self) -> Decoder:
-        """Returns a decoder with variables of its own: tables and kernels in bfloat16, all else in float32.
-
-        The kernels lie turned, [outputs, inputs], as oneDNN reads them fastest in this type.
-        """
-        def turned(part: Affine) -> Affine:
-            return Affine(_stored(tf.transpose(part.kernel), tf.bfloat16), _stored(part.bias, tf.float32), turned=True)
-
-        def norm(part: Norm) -> Norm:
-            return Norm(_stored(part.gamma, tf.float32), _stored(part.beta, tf.float32))
-
-        blocks = tuple(Block(norm(block.attention_norm), turned(block.qkv), turned(block.projection),
-                             norm(block.output_norm), turned(block.intermediate), turned(block.output))
-                       for block in self.blocks)
-        return Decoder(self.sizes, _stored(self.tokens, tf.bfloat16), _stored(self.positions, tf.bfloat16), blocks,
-                       norm(self.final_norm))
-
-
-def _stored(value: Any, dtype: Any) -> Any:
-    return tf.Variable(tf.cast(value, dtype), trainable=False)
 
 
 def _own(parameter: Any) -> Any:

@@ -74,7 +74,7 @@ def extend(decoder: Decoder, ids: Any, padding: Any, options: Options, *, end_of
         sizes = [tf.shape(ids)[0], decoder.sizes.heads, places, decoder.sizes.head_size]
         grown = [tf.pad(cache, [[0, 0], [0, 0], [0, until - number], [0, 0]]) for cache in caches]
         flat = [tf.reshape(cache, [-1, decoder.sizes.head_size]) for cache in grown]
-        first_columns = tf.range(sizes[0] * sizes[1])[:, tf.newaxis] * places
+        first_columns = tf.range(sizes[0] * sizes[1]) * places
 
         def body(number: Any, rows: Rows, caches: list[Any]) -> Any:
             at = length + number - 1

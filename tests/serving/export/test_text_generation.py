@@ -34,7 +34,9 @@ def model() -> Any:
 @pytest.fixture(scope="module")
 def root(model: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
-    export_model(model, folder, name="writer", batch_sizes=(1,), warmup=False, validate=False)
+    result = export_model(model, folder, name="writer", batch_sizes=(1,))
+    assert result.validation is not None
+    assert not result.validation.findings
     return folder
 
 

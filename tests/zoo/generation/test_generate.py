@@ -20,6 +20,7 @@ from tests.zoo.generation.small_gpt2 import (
 )
 from zoo.errors import ArgumentError
 from zoo.generation import generate, score
+from zoo.preprocessing.byte_alphabet import byte_vocabulary
 
 # What Hugging Face transformers 5.23 on PyTorch 2.13 writes with the same parameters, `do_sample=False`.
 GOLDEN = {
@@ -99,6 +100,29 @@ def test_greedy_equals_the_best_token_over_the_whole_text(model: Any, reference:
     for prompt, count, result in zip(prompts, counts, results, strict=True):
         assert list(result.tokens) == reference.greedy(ids(prompt), count)
         assert not result.truncated
+
+
+def test_a_growing_cache_changes_nothing(reference: Reference, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache that grows by few places at a time, several times, gives the same tokens."""
+    monkeypatch.setattr("zoo.generation.loop._PLACES", 7)
+    prompts = ["abc", "To be, or not to be"]
+    for prompt, result in zip(prompts, generate(small_gpt2(), prompts, max_new_tokens=[30, 29]), strict=True):
+        assert list(result.tokens) == reference.greedy(ids(prompt), 30 if prompt == "abc" else 29)
+
+
+def test_a_model_in_bfloat16_writes(reference: Reference) -> None:
+    """Parameters in 16 bits are read as they are, of one row and of several, with scores near those in 32."""
+    model = zoo.build("gpt2", layers=LAYERS, hidden_size=32, heads=4, max_positions=POSITIONS, vocabulary_size=257,
+                      dropout=0.0, attention_dropout=0.0, preprocessing=byte_vocabulary(POSITIONS), dtype="bfloat16")
+    values = parameters()
+    for variable in model.variables:
+        assert variable.dtype == "bfloat16"
+        variable.assign(values[variable.path])
+    for prompts in (["hello"], ["hello", "x"]):
+        result = generate(model, prompts, max_new_tokens=6)[0]
+        logs = log_softmax(reference.logits(ids("hello") + list(result.tokens)))
+        expected = [logs[4 + place, token] for place, token in enumerate(result.tokens)]
+        np.testing.assert_allclose(result.scores, expected, atol=0.3)
 
 
 def test_scores_are_the_models_log_probabilities(model: Any, reference: Reference) -> None:
