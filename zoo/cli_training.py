@@ -211,10 +211,17 @@ def _train(model: str, source: DataSource, folder: Path, settings: TrainingConfi
            restart: bool, as_json: bool) -> None:
     from zoo.console import TrainingDisplay, only_json
     from zoo.runs import train
+    from zoo.spec import record_of
+    from zoo.weights.report import report_of
+
+    def tell_import(built: Any) -> None:
+        """Shows what became of every parameter of a checkpoint, before hours are spent on it."""
+        if not as_json and "report" in record_of(built).weights:
+            typer.echo(f"weights: {record_of(built).weights['source']}\n{report_of(built).to_text()}", err=True)
 
     with only_json(as_json) as write_json, TrainingDisplay(quiet=as_json) as display:
         result = train(model, source, folder, settings, build=build, restart=restart, announce=display.announce,
-                       progress=display.show)
+                       built=tell_import, progress=display.show)
     if as_json:
         write_json({"folder": str(folder), "training": result.report.to_dict(),
                     "labels": list(result.data.labels), "cleaning": result.data.report.to_dict()})

@@ -74,7 +74,7 @@ class RunResult:
 
 def train(name: str, source: DataSource, folder: str | os.PathLike[str], config: TrainingConfig | None = None, *,
           build: Mapping[str, Any] | None = None, progress: Progress | None = None, restart: bool = False,
-          announce: Any = None) -> RunResult:
+          announce: Any = None, built: Any = None) -> RunResult:
     """Reads data, builds a model that fits them, trains it and saves it with everything that belongs to it.
 
     The same call after a crash goes on at the epoch where the run was.
@@ -88,6 +88,7 @@ def train(name: str, source: DataSource, folder: str | os.PathLike[str], config:
         progress: Called with the events of the training.
         restart: Whether to start afresh in a folder that holds another run.
         announce: Called with the data before training begins.
+        built: Called with the model before training begins.
 
     Returns:
         The trained model, its data and its report.
@@ -112,6 +113,8 @@ def train(name: str, source: DataSource, folder: str | os.PathLike[str], config:
         announce(data)
     arguments |= _arguments_from(data, spec, source)
     model = registry.build(spec.name, **arguments)
+    if built is not None:
+        built(model)
     with swept(Path(folder)):
         report = fit(model, data, config, Path(folder) / CHECKPOINTS, progress=progress, restart=restart)
     if report.already_finished:
