@@ -9,6 +9,7 @@ import pytest
 
 import zoo as zoo_package
 from tests.command_line import zoo
+from tests.zoo.weights import foreign_checkpoints as foreign
 from zoo.spec import BytePairPreprocessing, WordPiecePreprocessing
 
 SMALL = ("--set", "layers=1", "--set", "hidden_size=16", "--set", "heads=2")
@@ -47,6 +48,21 @@ def test_a_language_model_from_plain_text(texts: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.txt"
     other.write_text("Anna went to Rome 9 times")
     assert zoo("evaluate", run, "--data", other, "--bootstrap-samples", 0, "--json").json()["tokens"] == 24
+
+
+def test_a_checkpoint_is_accounted_for_before_it_is_trained(texts: Path, tmp_path: Path) -> None:
+    """The table of its parameters comes before the first epoch; machines that ask for JSON get JSON alone."""
+    source = tmp_path / "bert"
+    foreign.write_hugging_face(source, "bert", foreign.hugging_face_bert(foreign.plain("bert")))
+    words = ("train", "bert", texts / "pairs.tsv", "--text-column", "first", "--text-pair-column", "second",
+             "--label-column", "score", "--task", "regression", "--weights", source, "--epochs", 1)
+    told = zoo(*words, "-o", tmp_path / "run").ok().err
+    table = told[told.index("weights: file:bert"):told.index("epoch 1/1")].split()
+    assert int(table[table.index("assigned") + 1]) > 20
+    assert table[table.index("reinitialised") + 1] == "2"
+    quiet = zoo(*words, "-o", tmp_path / "quiet", "--json")
+    assert quiet.json()["labels"] == []
+    assert "assigned" not in quiet.err
 
 
 def test_tags_of_words(texts: Path, tmp_path: Path) -> None:
