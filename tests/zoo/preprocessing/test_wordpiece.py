@@ -108,7 +108,7 @@ def test_offsets_and_words_equal_the_reference(shared_data: Path, lowercase: boo
 def test_pairs_equal_the_reference(shared_data: Path, truncation: str, max_length: int) -> None:
     """Pairs of all lengths are cut where the reference cuts them, and have its segments."""
     vocabulary = bert_vocabulary(shared_data)
-    lines = real_lines(shared_data, sentences=400, verse=400, code=60)
+    lines = real_lines(shared_data, sentences=800, verse=800, code=60)
     pairs = list(zip(lines[::2], reversed(lines[1::2]), strict=False))
     pairs += [(" ".join("ab"[:1] * first), " ".join("c" * second)) for first in range(18) for second in range(18)]
     full = BertWordPieceTokenizer(str(shared_data / "bert" / "vocab.txt"), lowercase=True)
@@ -121,7 +121,7 @@ def test_pairs_equal_the_reference(shared_data: Path, truncation: str, max_lengt
         max_length=max_length, vocabulary=vocabulary, pair=True, truncation=truncation))  # type: ignore[arg-type]
     first, second = (tf.constant([pair[side] for pair in pairs]) for side in (0, 1))
     batch = tf.function(transform.batch, autograph=False)(first, second)
-    assert len(pairs) > 500
+    assert len(pairs) > 400
     assert differing(rows(batch), [one.ids for one in encoded], pairs) == []
     assert differing(rows(batch, "segment_ids"), [one.type_ids for one in encoded], pairs) == []
     too_long = [len(one.overflowing) > 0 for one in encoded]
