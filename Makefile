@@ -40,6 +40,7 @@ check: $(VENV)/dev.installed
 bench: $(VENV)/dev.installed
 	$(BIN)/python benchmarks/export_size.py
 	$(BIN)/python benchmarks/start_up.py
+	$(BIN)/python benchmarks/generation.py
 
 clean:
 	rm -rf $(VENV) demo-output .pytest_cache .mypy_cache .ruff_cache
