@@ -21,6 +21,8 @@ GENERATED = "serving/protocol/generated/"
 # itself. Upper layers first; no part may import one that stands above it, and siblings do not import each other.
 GROUND = {"zoo.errors", "zoo.spec", "zoo.preprocessing_spec"}
 MATERIALS = {"zoo.registry", "zoo.catalog", "zoo.weights", "zoo.layers", "zoo.preprocessing"}
+SEARCH_GROUND = {"tuning.errors", "tuning.trial", "tuning.objectives", "tuning.config", "tuning.folder", "zoo.errors",
+                 "zoo.data_source"}
 ALLOWED: dict[str, set[str]] = {
     "zoo.errors": set(),
     "zoo.preprocessing_spec": {"zoo.errors"},
@@ -46,9 +48,10 @@ ALLOWED: dict[str, set[str]] = {
     "zoo.training": GROUND | {"zoo.layers", "zoo.preprocessing"},
     "zoo.generation": GROUND | {"zoo.layers", "zoo.preprocessing"},
     "zoo.evaluation": GROUND | {"zoo.preprocessing"},
-    "zoo.run_folder": GROUND | {"zoo.bundle_index", "zoo.training"},
+    "zoo.data_source": {"zoo.errors"},
+    "zoo.run_folder": GROUND | {"zoo.bundle_index", "zoo.data_source", "zoo.training"},
     "zoo.runs": GROUND | MATERIALS | {"zoo.build_hub", "zoo.building", "zoo.bundle", "zoo.bundle_index", "zoo.data",
-                                      "zoo.training", "zoo.evaluation", "zoo.run_folder"},
+                                      "zoo.data_source", "zoo.training", "zoo.evaluation", "zoo.run_folder"},
     "zoo": GROUND | {"zoo.registry"},
     "zoo.console": {"zoo.errors"},
     "zoo.cli_options": GROUND,
@@ -70,23 +73,37 @@ ALLOWED: dict[str, set[str]] = {
     "serving.cli_predict": {"zoo", "serving"},
     "serving.cli_drift": {"zoo", "serving"},
     "serving.__main__": {"serving.cli", "zoo.console"},
-    "tuning": {"zoo"},
+    "tuning.errors": {"zoo.errors"},
+    "tuning.trial": {"zoo.errors"},
+    "tuning.objectives": {"zoo.errors"},
+    "tuning.config": {"zoo.errors", "zoo.data_source", "tuning.objectives"},
+    "tuning.folder": set(),
+    "tuning.spaces": SEARCH_GROUND | {"zoo"},
+    "tuning.hypermodel": SEARCH_GROUND | {"zoo", "tuning.spaces"},
+    "tuning.oracles": SEARCH_GROUND | {"tuning.spaces"},
+    "tuning.study": SEARCH_GROUND | {"tuning.oracles", "tuning.spaces"},
+    "tuning.programs": SEARCH_GROUND | {"zoo", "tuning.spaces", "tuning.hypermodel"},
+    "tuning.executors": SEARCH_GROUND | {"tuning.study", "tuning.oracles", "tuning.programs", "tuning.hypermodel",
+                                         "zoo"},
+    "tuning.report": SEARCH_GROUND | {"tuning.study", "tuning.spaces"},
+    "tuning": {"zoo", "tuning"},
 }
 
 # These may import our own packages inside functions, so that `zoo --help` is quick.
 LAZY_IMPORTERS = ("zoo.cli", "zoo.cli_training", "serving.cli", "serving.cli_predict",
-                  "serving.cli_drift")
+                  "serving.cli_drift", "tuning.cli")
 
 # These stand on top and may import anything of the packages named in their row.
 ON_TOP = ("zoo.cli", "zoo.cli_training", "serving.cli", "serving.cli_predict", "serving.cli_drift", "serving.demo",
-          "serving.export", "tuning")
+          "serving.export", "tuning", "tuning.spaces", "tuning.hypermodel", "tuning.programs", "tuning.executors")
 
 # Importing these must load none of the heavy packages.
 LIGHT = ("zoo.errors", "zoo.preprocessing_spec", "zoo.spec", "zoo.catalog", "zoo.name_search", "zoo.registry",
-         "zoo.build_arguments", "zoo.bundle_index",
+         "zoo.build_arguments", "zoo.bundle_index", "zoo.data_source",
          "zoo", "zoo.console", "zoo.cli", "zoo.cli_options", "zoo.cli_training", "serving", "serving.errors",
          "serving.manifest", "serving.repository", "serving.protocol", "serving.client", "serving.cli",
-         "serving.cli_predict", "serving.cli_drift")
+         "serving.cli_predict", "serving.cli_drift", "tuning.errors", "tuning.trial", "tuning.objectives",
+         "tuning.config", "tuning.folder", "tuning.spaces", "tuning.cli")
 HEAVY = {"tensorflow", "keras", "keras_hub", "tensorflow_text", "sklearn", "matplotlib", "scipy"}
 FORBIDDEN_FOREIGN = {"serving.server": {"keras", "keras_hub"}, "serving.client": {"tensorflow", "keras"},
                      "serving.protocol": {"tensorflow", "keras"}}

@@ -25,16 +25,14 @@ from zoo.data.tagged_texts import load_tagged_texts
 from zoo.data.text_pairs import load_text_pairs
 from zoo.data.texts import TASKS as LABELLED_TEXT_TASKS
 from zoo.data.texts import load_texts
+from zoo.data_source import NAMED_SCHEMES, DataSource, anywhere
 from zoo.errors import ArgumentError, DataError
 from zoo.evaluation import EvaluationReport, evaluate, find_threshold
 from zoo.registry import default_registry
 from zoo.run_folder import (
     CHECKPOINTS,
-    NAMED_SCHEMES,
     REPORT,
     RUN_FILE,
-    DataSource,
-    anywhere,
     check_folder,
     read_source,
     swept,

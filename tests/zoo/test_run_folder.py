@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.command_line import snapshot
+from zoo.data_source import DataSource, anywhere
 from zoo.errors import ArgumentError, BundleError
-from zoo.run_folder import CHECKPOINTS, RUN_FILE, DataSource, anywhere, check_folder, read_source, swept, write_run
+from zoo.run_folder import CHECKPOINTS, RUN_FILE, check_folder, read_source, swept, write_run
 from zoo.training.checkpoint import CHECKPOINT, LOCK, best_name
 
 SOURCE = DataSource(path="photos", target=("y",), shape=(6, 1), seed=3)

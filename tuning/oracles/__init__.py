@@ -1,0 +1,1 @@
+"""Who chooses the next trial: KerasTuner's oracles, and its files."""
