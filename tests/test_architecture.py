@@ -47,7 +47,8 @@ ALLOWED: dict[str, set[str]] = {
     "zoo.data": GROUND | {"zoo.preprocessing"},
     "zoo.training": GROUND | {"zoo.layers", "zoo.preprocessing"},
     "zoo.generation": GROUND | {"zoo.layers", "zoo.preprocessing"},
-    "zoo.evaluation": GROUND | {"zoo.preprocessing"},
+    "zoo.plot_style": set(),
+    "zoo.evaluation": GROUND | {"zoo.plot_style", "zoo.preprocessing"},
     "zoo.data_source": {"zoo.errors"},
     "zoo.run_folder": GROUND | {"zoo.bundle_index", "zoo.data_source", "zoo.training"},
     "zoo.runs": GROUND | MATERIALS | {"zoo.build_hub", "zoo.building", "zoo.bundle", "zoo.bundle_index", "zoo.data",
@@ -85,7 +86,7 @@ ALLOWED: dict[str, set[str]] = {
     "tuning.programs": SEARCH_GROUND | {"zoo", "tuning.spaces", "tuning.hypermodel"},
     "tuning.executors": SEARCH_GROUND | {"tuning.study", "tuning.oracles", "tuning.programs", "tuning.hypermodel",
                                          "zoo"},
-    "tuning.report": SEARCH_GROUND | {"tuning.study", "tuning.spaces"},
+    "tuning.report": SEARCH_GROUND | {"tuning.study", "tuning.spaces", "zoo.plot_style"},
     "tuning": {"zoo", "tuning"},
 }
 

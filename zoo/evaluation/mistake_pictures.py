@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from zoo.evaluation.mistakes import Mistake, PictureLoader, as_picture
-from zoo.evaluation.plot_style import GREY, INK, LIGHT, ORANGE, new_figure, printable, save_figure
+from zoo.plot_style import GREY, INK, LIGHT, ORANGE, new_figure, printable, save_figure
 
 _COLUMNS = 6
 _SMALL = 64  # pictures with fewer pixels a side are enlarged without blur

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
-from zoo.evaluation.plot_style import BLUE, GREY, ORANGE, dress, legend, new_figure, save_figure
+from zoo.plot_style import BLUE, GREY, ORANGE, dress, legend, new_figure, save_figure
 
 _DRAWN_POINTS = 20_000  # more dots only hide each other
 _BINS = 10

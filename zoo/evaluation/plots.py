@@ -14,7 +14,7 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 
 from zoo.evaluation.calibration import Calibration
 from zoo.evaluation.confusion import Confusion
-from zoo.evaluation.plot_style import (
+from zoo.plot_style import (
     BLUE,
     GREY,
     INK,

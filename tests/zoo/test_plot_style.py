@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from zoo.evaluation.plot_style import names_of, printable
+from zoo.plot_style import names_of, printable
 
 
 def test_any_text_can_be_drawn() -> None:
