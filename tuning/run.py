@@ -1,0 +1,109 @@
+"""A whole search from its configuration: trials on an engine, then the winner judged on the part it never saw."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, cast
+
+from tuning.config import SearchConfig
+from tuning.executors.protocol import Engine
+from tuning.final_score import FinalScore, final_score
+from tuning.folder import SearchFolder
+from tuning.study.study import Study
+from tuning.trial import Trial
+from zoo.errors import ArgumentError, UnknownNameError
+
+# Reached by their names, so that a search on this machine needs neither Ray nor KerasTuner's service.
+ENGINES: Mapping[str, str] = MappingProxyType({
+    "local": "tuning.executors.local:LocalEngine",
+    "ray": "tuning.executors.ray_cluster:RayEngine",
+    "keras-tuner": "tuning.executors.keras_tuner_chief:KerasTunerEngine",
+})
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchResult:
+    """What a search came to.
+
+    Attributes:
+        folder: Where everything of it lies.
+        config: What was searched.
+        trials: All trials by id, in the order in which they were begun.
+        best: The best trial; None where none finished and met the constraints.
+        front: The trials that no other beats in every objective; with one objective the best alone.
+        finished: Whether the budget is used up; a search that was stopped goes on with the same call.
+        final: How the best trial's model does on the test part, which the search never saw; None where the search
+            is a hypermodel's, was stopped, or held no such part out.
+    """
+
+    folder: SearchFolder
+    config: SearchConfig
+    trials: Mapping[str, Trial]
+    best: Trial | None
+    front: tuple[Trial, ...]
+    finished: bool
+    final: FinalScore | None = None
+
+
+def run_search(config: SearchConfig | None, folder: str | os.PathLike[str], *, engine: Engine | None = None,
+               listener: Any = None, judge: bool = True, tell: Callable[[str], None] | None = None) -> SearchResult:
+    """Runs a search to its end, or goes on where it was; the same call after a crash loses nothing that was saved.
+
+    Args:
+        config: What is searched; None takes what stands in the folder.
+        folder: The search's folder.
+        engine: Where trials run; None takes one process per trial on this machine.
+        listener: Told of what happens, see `tuning.study.events`.
+        judge: Whether the best model is judged on the test part at the end.
+        tell: Called with a line of text before what takes its time.
+
+    Returns:
+        The trials and the best of them.
+
+    Raises:
+        SearchError: The search cannot begin or go on; the message says what to do.
+    """
+    place = SearchFolder.at(folder)
+    with Study.open(place, config, listener=listener) as study:
+        if not study.done:
+            (engine or make_engine("local")).run(study)
+        config, best, finished = study.config, study.best(), study.done
+        trials, front = dict(study.trials), study.front()
+    final = None
+    if judge and finished and best is not None and config.model:
+        if tell is not None:
+            tell(f"judging trial {best.id} on the test part")
+        final = final_score(config, place, best.id)
+    return SearchResult(folder=place, config=config, trials=trials, best=best, front=front, finished=finished,
+                        final=final)
+
+
+def make_engine(name: str, **options: Any) -> Engine:
+    """Makes an engine by name.
+
+    Args:
+        name: One of `ENGINES`.
+        **options: Arguments of its class; None stands for its own default.
+
+    Returns:
+        The engine.
+
+    Raises:
+        ArgumentError: No such engine, or an option that it does not take.
+        MissingDependencyError: Its extra is not installed.
+    """
+    if name not in ENGINES:
+        raise ArgumentError(UnknownNameError("engine", name, ENGINES, f"Known: {', '.join(ENGINES)}.").message)
+    module, _, attribute = ENGINES[name].partition(":")
+    given = {key: value for key, value in options.items() if value is not None}
+    make = getattr(importlib.import_module(module), attribute)
+    taken = inspect.signature(make).parameters
+    for key in given:
+        if key not in taken:
+            raise ArgumentError(f"The engine {name} does not take `{key}`. It takes: {', '.join(taken)}.")
+    return cast(Engine, make(**given))
