@@ -50,7 +50,7 @@ from zoo.spec import (
     attach_record,
     record_of,
 )
-from zoo.training import Progress, TrainingConfig, TrainingReport, fit
+from zoo.training import Pause, Progress, TrainingConfig, TrainingReport, fit
 
 THRESHOLD_RULES = ("f1", "youden")
 
@@ -72,8 +72,9 @@ class RunResult:
 
 
 def train(name: str, source: DataSource, folder: str | os.PathLike[str], config: TrainingConfig | None = None, *,
-          build: Mapping[str, Any] | None = None, progress: Progress | None = None, restart: bool = False,
-          announce: Any = None, built: Any = None) -> RunResult:
+          build: Mapping[str, Any] | None = None, progress: Progress | None = None, pause: Pause | None = None,
+          restart: bool = False, announce: Any = None, built: Any = None,
+          notes: Mapping[str, Any] | None = None) -> RunResult:
     """Reads data, builds a model that fits them, trains it and saves it with everything that belongs to it.
 
     The same call after a crash goes on at the epoch where the run was.
@@ -85,9 +86,13 @@ def train(name: str, source: DataSource, folder: str | os.PathLike[str], config:
         config: How to train; None takes the defaults of the model's own source.
         build: Further arguments of `zoo.build`.
         progress: Called with the events of the training.
+        pause: Asked after each saved epoch; True ends this call with the best model so far saved, and the same call
+            goes on later (see `zoo.training.fit`).
         restart: Whether to start afresh in a folder that holds another run.
         announce: Called with the data before training begins.
-        built: Called with the model before training begins.
+        built: Called with the model before training begins; what it raises ends the run before anything is written.
+        notes: JSON-ready entries beside the training's own in the saved record, such as the search that a run is
+            part of.
 
     Returns:
         The trained model, its data and its report.
@@ -116,7 +121,11 @@ def train(name: str, source: DataSource, folder: str | os.PathLike[str], config:
     if built is not None:
         built(model)
     with swept(Path(folder)):
-        report = fit(model, data, config, Path(folder) / CHECKPOINTS, progress=progress, restart=restart)
+        report = fit(model, data, config, Path(folder) / CHECKPOINTS, progress=progress, pause=pause,
+                     restart=restart)
+    if notes:
+        record = record_of(model)
+        attach_record(model, record.replace(training={**record.training, **notes}))
     if report.already_finished:
         _keep_judgement(model, Path(folder))
     write_run(Path(folder), spec.name, source, config.to_dict(), data.report.to_dict())

@@ -9,15 +9,24 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from zoo.training.config import Augmentation, TrainingConfig
-from zoo.training.events import BatchDone, BlocksUnfrozen, EpochBegun, EpochEnded, Progress, ProgressEvent, RunResumed
+from zoo.training.events import (
+    BatchDone,
+    BlocksUnfrozen,
+    EpochBegun,
+    EpochEnded,
+    Pause,
+    Progress,
+    ProgressEvent,
+    RunResumed,
+)
 from zoo.training.protocols import Split, TrainingData
 from zoo.training.report import TrainingReport
 
 if TYPE_CHECKING:
     from zoo.training.loop import fit
 
-__all__ = ["Augmentation", "BatchDone", "BlocksUnfrozen", "EpochBegun", "EpochEnded", "Progress", "ProgressEvent",
-           "RunResumed", "Split", "TrainingConfig", "TrainingData", "TrainingReport", "fit"]
+__all__ = ["Augmentation", "BatchDone", "BlocksUnfrozen", "EpochBegun", "EpochEnded", "Pause", "Progress",
+           "ProgressEvent", "RunResumed", "Split", "TrainingConfig", "TrainingData", "TrainingReport", "fit"]
 
 
 def __getattr__(name: str) -> Any:

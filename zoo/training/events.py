@@ -57,3 +57,4 @@ class EpochEnded:
 
 ProgressEvent = RunResumed | BlocksUnfrozen | EpochBegun | BatchDone | EpochEnded
 Progress = Callable[[ProgressEvent], None]
+Pause = Callable[[EpochEnded], bool]

@@ -20,7 +20,7 @@ from zoo.training.augmentation import augmenter_for
 from zoo.training.callbacks import EpochWatch, RunCallbacks, callbacks_for, failures_explained
 from zoo.training.checkpoint import Checkpoints, open_checkpoints
 from zoo.training.config import TrainingConfig
-from zoo.training.events import BlocksUnfrozen, EpochBegun, EpochEnded, Progress, ProgressEvent, RunResumed
+from zoo.training.events import BlocksUnfrozen, EpochBegun, EpochEnded, Pause, Progress, ProgressEvent, RunResumed
 from zoo.training.feed import Feed, seed_random_layers
 from zoo.training.fine_tuning import computing_in, freeze_all_but_head, kernel_penalties, trainable_flags_kept
 from zoo.training.layer_groups import layer_groups
@@ -37,7 +37,7 @@ TENSORBOARD_FOLDER = "tensorboard"
 
 def fit(model: keras.Model, data: TrainingData, config: TrainingConfig, directory: str | os.PathLike[str], *,
         callbacks: Sequence[keras.callbacks.Callback] = (), progress: Progress | None = None,
-        restart: bool = False) -> TrainingReport:
+        pause: Pause | None = None, restart: bool = False) -> TrainingReport:
     """Trains a model, or goes on with a training that was interrupted.
 
     Each finished epoch is saved in `directory`. The same call after a crash or a kill goes on at the next epoch and
@@ -53,6 +53,9 @@ def fit(model: keras.Model, data: TrainingData, config: TrainingConfig, director
         directory: Folder of this run.
         callbacks: Keras callbacks; one may set `model.stop_training` at the end of an epoch.
         progress: Called with each event of `zoo.training.events`.
+        pause: Asked after each saved epoch, and about the last saved one before a run goes on. True ends this call: the
+            model has its best parameters so far, and the same call, in whatever process, goes on and ends with the
+            numbers of a run that never paused.
         restart: Whether to remove an earlier run from the folder and start afresh.
 
     Returns:
@@ -74,7 +77,7 @@ def fit(model: keras.Model, data: TrainingData, config: TrainingConfig, director
         if state is not None:
             checkpoints.restore_model(model)
         if not finished:
-            run = _Run(plan, checkpoints, progress or _ignore)
+            run = _Run(plan, checkpoints, progress or _ignore, pause or _never)
             state = run.train(state, callbacks)
         report = _finish(plan, checkpoints, cast(RunState, state))
     return dataclasses.replace(report, already_finished=finished, resumed_from=None if finished else resumed_from)
@@ -131,12 +134,14 @@ def _plan(model: keras.Model, data: TrainingData, config: TrainingConfig) -> _Pl
 class _Run:
     """Trains from a state to the end; the model is as before afterwards, but for its parameters."""
 
-    def __init__(self, plan: _Plan, checkpoints: Checkpoints, tell: Progress) -> None:
+    def __init__(self, plan: _Plan, checkpoints: Checkpoints, tell: Progress, pause: Pause) -> None:
         self.plan = plan
         self.model = plan.model
         self.config = plan.config
         self.checkpoints = checkpoints
         self.tell = tell
+        self.pause = pause
+        self.paused = False
         self.watch = EpochWatch(plan.config.epochs, plan.feed.steps, tell)
         self.optimizer: keras.optimizers.Optimizer | None = None
 
@@ -148,11 +153,14 @@ class _Run:
             state = RunState(monitor=self.plan.monitor)
         else:
             self.tell(RunResumed(epoch=state.epoch, epochs=self.config.epochs))
+            self.paused = self.pause(self._last_epoch(state))
+            if self.paused:
+                return state
         validating = self.plan.feed.validating()
         try:
             with _in_training_form(self.model, self.config), callbacks.running():
                 for phase in self.plan.phases:
-                    if phase.first <= state.epoch < phase.last and not state.stopped:
+                    if phase.first <= state.epoch < phase.last and not state.stopped and not self.paused:
                         state = self._train_phase(phase, state, validating, callbacks)
         finally:
             if self.optimizer is not None:
@@ -171,7 +179,7 @@ class _Run:
                 state = state.unfrozen_further() if phase.continued else state.phase_begun()
             else:
                 self.checkpoints.restore_optimizer(self.model.optimizer)
-            while state.epoch < phase.last and not state.stopped:
+            while state.epoch < phase.last and not state.stopped and not self.paused:
                 schedule.scale.assign(state.learning_rate_scale)
                 state = self._train_epoch(phase, state, schedule, validating, callbacks)
         return state
@@ -205,9 +213,14 @@ class _Run:
                                   train_seconds=self.watch.train_seconds, asked_to_stop=self.model.stop_training,
                                   complete=phase.complete)
         self.checkpoints.write(state, self.model)
-        self.tell(EpochEnded(epoch=state.epoch, epochs=self.config.epochs, logs=measures,
-                             seconds=self.watch.seconds, best=state.is_best))
+        ended = self._last_epoch(state)
+        self.tell(ended)
+        self.paused = self.pause(ended)
         return state
+
+    def _last_epoch(self, state: RunState) -> EpochEnded:
+        return EpochEnded(epoch=state.epoch, epochs=self.config.epochs, logs=state.history[-1],
+                          seconds=state.seconds[-1], best=state.is_best)
 
 
 @contextmanager
@@ -222,6 +235,10 @@ def _ignore(event: ProgressEvent) -> None:
     """Nobody watches."""
 
 
+def _never(event: EpochEnded) -> bool:
+    return False
+
+
 # === After ===
 
 
@@ -231,7 +248,7 @@ def _finish(plan: _Plan, checkpoints: Checkpoints, state: RunState) -> TrainingR
         checkpoints.restore_best(plan.model, state)
     speeds = [plan.feed.train.count / seconds for seconds in state.train_seconds]
     report = TrainingReport(history=state.history, monitor=state.monitor, best_epoch=state.best_epoch,
-                            best_value=state.best_value, stopped=cast(StopReason, state.stopped),
+                            best_value=state.best_value, stopped=cast(StopReason, state.stopped or "paused"),
                             restored_best=restored, seconds=state.seconds,
                             examples_per_second=statistics.median(speeds), directory=str(checkpoints.directory))
     checkpoints.write_report(report)

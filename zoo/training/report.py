@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from zoo.errors import ArgumentError
 
-StopReason = Literal["completed", "early_stopping", "callback"]
+StopReason = Literal["completed", "early_stopping", "callback", "paused"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,8 @@ class TrainingReport:
         monitor: The measure that decided which epoch is best.
         best_epoch: The best epoch, from 1.
         best_value: The monitored measure in it.
-        stopped: Why the run ended: all epochs "completed", "early_stopping", or a "callback" asked for it.
+        stopped: Why the run ended: all epochs "completed", "early_stopping", or a "callback" asked for it; "paused"
+            where it has not ended and the same call goes on.
         restored_best: Whether the model has the weights of the best epoch, rather than the last.
         seconds: Wall-clock seconds of each epoch, validation included.
         examples_per_second: Training examples per second, validation left out: the median over the epochs.
@@ -56,7 +57,8 @@ class TrainingReport:
     def summary(self) -> str:
         """Returns one line for people."""
         done = f"{self.epochs} epochs were trained already" if self.already_finished else f"{self.epochs} epochs"
-        why = {"completed": "", "early_stopping": ", stopped early", "callback": ", stopped by a callback"}
+        why = {"completed": "", "early_stopping": ", stopped early", "callback": ", stopped by a callback",
+               "paused": ", paused"}
         return f"{done}{why[self.stopped]}; best {self.monitor} {self.best_value:.4g} in epoch {self.best_epoch}"
 
     def to_dict(self) -> dict[str, Any]:
