@@ -57,6 +57,9 @@ ALLOWED: dict[str, set[str]] = {
     "zoo.console": {"zoo.errors"},
     "zoo.cli_options": GROUND,
     "zoo.cli": {"zoo"},
+    "zoo.cli_data": GROUND | {"zoo.registry", "zoo.cli_options", "zoo.data_source"},
+    "zoo.search_winner": GROUND | {"zoo.bundle_index", "zoo.data_source"},
+    "zoo.cli_build": {"zoo"},
     "zoo.cli_training": {"zoo"},
     "zoo.__main__": {"zoo.cli", "zoo.console"},
     "serving": set(),
@@ -91,18 +94,19 @@ ALLOWED: dict[str, set[str]] = {
 }
 
 # These may import our own packages inside functions, so that `zoo --help` is quick.
-LAZY_IMPORTERS = ("zoo.cli", "zoo.cli_training", "serving.cli", "serving.cli_predict",
+LAZY_IMPORTERS = ("zoo.cli", "zoo.cli_build", "zoo.cli_training", "serving.cli", "serving.cli_predict",
                   "serving.cli_drift", "tuning.cli")
 
 # These stand on top and may import anything of the packages named in their row.
-ON_TOP = ("zoo.cli", "zoo.cli_training", "serving.cli", "serving.cli_predict", "serving.cli_drift", "serving.demo",
-          "serving.export", "tuning", "tuning.spaces", "tuning.hypermodel", "tuning.programs", "tuning.executors")
+ON_TOP = ("zoo.cli", "zoo.cli_build", "zoo.cli_training", "serving.cli", "serving.cli_predict", "serving.cli_drift",
+          "serving.demo", "serving.export", "tuning", "tuning.spaces", "tuning.hypermodel", "tuning.programs", "tuning.executors")
 
 # Importing these must load none of the heavy packages.
 LIGHT = ("zoo.errors", "zoo.preprocessing_spec", "zoo.spec", "zoo.catalog", "zoo.name_search", "zoo.registry",
          "zoo.build_arguments", "zoo.bundle_index", "zoo.data_source",
-         "zoo", "zoo.console", "zoo.cli", "zoo.cli_options", "zoo.cli_training", "serving", "serving.errors",
-         "serving.manifest", "serving.repository", "serving.protocol", "serving.client", "serving.cli",
+         "zoo", "zoo.console", "zoo.cli", "zoo.cli_options", "zoo.cli_data", "zoo.cli_build",
+         "zoo.cli_training", "zoo.search_winner", "serving", "serving.errors", "serving.manifest",
+         "serving.repository", "serving.protocol", "serving.client", "serving.cli",
          "serving.cli_predict", "serving.cli_drift", "tuning.errors", "tuning.trial", "tuning.objectives",
          "tuning.config", "tuning.folder", "tuning.spaces", "tuning.cli")
 HEAVY = {"tensorflow", "keras", "keras_hub", "tensorflow_text", "sklearn", "matplotlib", "scipy"}
