@@ -1,4 +1,4 @@
-"""The `zoo` command: list, info, search here; train and evaluate in cli_training.py; more through "zoo.commands".
+"""The `zoo` command: list, info, search here; cli_build.py and cli_training.py; more through "zoo.commands".
 
 Heavy imports stand inside the commands that need them, so that `zoo --help` and `zoo list` are quick.
 """
@@ -11,7 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
-from zoo import cli_training
+from zoo import cli_build, cli_training
+from zoo.cli_data import complete_model
 from zoo.registry import default_registry
 from zoo.spec import ModelSpec
 
@@ -34,6 +35,7 @@ def application() -> typer.Typer:
     app.command("list")(list_command)
     app.command("info")(info_command)
     app.command("search")(search_command)
+    cli_build.register(app)
     cli_training.register(app)
     for entry_point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
         try:
@@ -59,7 +61,7 @@ def _general(version: Annotated[bool, typer.Option("--version", callback=_show_v
 
 def list_command(
     pattern: Annotated[str, typer.Argument(help="Shell-style pattern over the name, such as '*resnet*'.",
-                                            autocompletion=cli_training.complete_model)] = "*",
+                                            autocompletion=complete_model)] = "*",
     exclude: Annotated[list[str] | None, typer.Option(help="Pattern to leave out; may be repeated.")] = None,
     family: Annotated[str | None, typer.Option(help="Architecture family, such as resnet.")] = None,
     input_kind: Annotated[str | None, typer.Option("--input", help="image, text, tabular or sequence.")] = None,
@@ -91,7 +93,7 @@ def search_command(
 
 
 def info_command(
-    name: Annotated[str, typer.Argument(help="The model's name.", autocompletion=cli_training.complete_model)],
+    name: Annotated[str, typer.Argument(help="The model's name.", autocompletion=complete_model)],
     as_json: JsonOption = False,
 ) -> None:
     """Show everything that is known about one model."""

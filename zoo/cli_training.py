@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zoo.cli_options import IN_OPTIONS, options_of, require_fitting, size_of, whole_numbers
+from zoo import cli_data as data_options
+from zoo.cli_data import building_of, complete_model, source_of
+from zoo.cli_options import IN_OPTIONS
+from zoo.data_source import DataSource
 from zoo.errors import ArgumentError
 from zoo.registry import default_registry
+from zoo.search_winner import SearchWinner, read_winner
 
 if TYPE_CHECKING:
-    from zoo.runs import DataSource
     from zoo.training import TrainingConfig
 
-SIZE_HELP = "Size of pictures in pixels: one number, or HEIGHTxWIDTH."
 
 def register(app: typer.Typer) -> None:
     """Adds the commands of this file.
@@ -29,36 +32,30 @@ def register(app: typer.Typer) -> None:
 
 
 def train_command(
-    model: Annotated[str, typer.Argument(help="The model's name; `zoo list` shows all.",
-                                         autocompletion=complete_model)],
-    data: Annotated[str, typer.Argument(help="Folder of class folders, CSV/TSV/JSONL file, plain text for language "
-                                             "models, CoNLL file for tags, or keras:NAME, tfds:NAME.")],
+    model: Annotated[str | None, typer.Argument(help="The model's name; `zoo list` shows all.",
+                                                autocompletion=complete_model)] = None,
+    data: Annotated[str | None, typer.Argument(help=data_options.DATA_HELP)] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The run's folder; runs/MODEL if left out.")]
     = None,
-    weights: Annotated[str | None, typer.Option(help="Start from: default, a tag, a file, or SCHEME:ADDRESS.")] = None,
-    size: Annotated[str | None, typer.Option(help=SIZE_HELP)] = None,
-    task: Annotated[str | None, typer.Option(help="What to build it for, of several: classification, regression, "
-                                                  "embedding, token_classification, language_model, "
-                                                  "masked_language_model.")]
-    = None,
+    from_search: Annotated[Path | None, typer.Option(help="Train what a search found: its folder gives model, data and "
+                                                          "settings; what is given here wins.")] = None,
+    trial: Annotated[str | None, typer.Option(help="Trial of the search; its best one if left out.")] = None,
+    weights: data_options.WeightsOption = None,
+    size: data_options.SizeOption = None,
+    task: data_options.TaskOption = None,
     option: Annotated[list[str] | None, typer.Option("--option", "--set", help="Builder option NAME=VALUE; may be "
                                                                                 "repeated.")] = None,
-    target: Annotated[list[str] | None, typer.Option(help="Column of a table to predict; may be repeated.")] = None,
-    column: Annotated[list[str] | None, typer.Option(help="Column to predict from; all others if left out.")] = None,
-    shape: Annotated[str | None, typer.Option(help="STEPS,FEATURES of a series that a row holds.")] = None,
-    text_column: Annotated[str, typer.Option(help="Column of the text, if it cannot be guessed.")] = "",
-    text_pair_column: Annotated[str, typer.Option(help="Column of the second text of pairs.")] = "",
-    label_column: Annotated[str, typer.Option(help="Column of the label, if it cannot be guessed.")] = "",
-    max_length: Annotated[int | None, typer.Option(min=1, help="Words or tokens kept of each text, or in a block of "
-                                                               "running text; what the model reads if left out.")]
-    = None,
-    max_words: Annotated[int | None, typer.Option(min=1, help="Size of the learnt vocabulary; 20,000 words, "
-                                                              "8,000 word pieces, or for GPT-2 the bytes alone if "
-                                                              "left out.")]
-    = None,
-    validation_fraction: Annotated[float, typer.Option(help="Fraction held out to choose by.")] = 0.15,
-    test_fraction: Annotated[float, typer.Option(help="Fraction held out to judge by.")] = 0.15,
-    keep_duplicates: Annotated[bool | None, typer.Option(help="Use examples of equal content.")] = None,
+    target: data_options.TargetOption = None,
+    column: data_options.ColumnOption = None,
+    shape: data_options.ShapeOption = None,
+    text_column: data_options.TextColumnOption = "",
+    text_pair_column: data_options.TextPairColumnOption = "",
+    label_column: data_options.LabelColumnOption = "",
+    max_length: data_options.MaxLengthOption = None,
+    max_words: data_options.MaxWordsOption = None,
+    validation_fraction: data_options.ValidationFractionOption = None,
+    test_fraction: data_options.TestFractionOption = None,
+    keep_duplicates: data_options.KeepDuplicatesOption = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training examples.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Examples per step.")] = None,
     optimizer: Annotated[str | None, typer.Option(help="sgd, momentum, adam, adamw or rmsprop.")] = None,
@@ -102,12 +99,18 @@ def train_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """Train a model on your data; the same command goes on where a run was interrupted."""
-    spec, _ = default_registry().resolve(model)
-    reading = {"target": tuple(target or ()), "columns": tuple(column or ()), "text_column": text_column,
-               "text_pair_column": text_pair_column, "label_column": label_column, "max_length": max_length,
-               "max_words": max_words,
-               "shape": tuple(whole_numbers("--shape", shape, ",")) if shape is not None else ()}
-    require_fitting(spec, data, {**reading, "input_shape": size})
+    winner = _winner_of(from_search, trial, model)
+    name = model if model is not None else winner.model if winner else None
+    path = data if data is not None else winner.data.path if winner else None
+    if name is None or path is None:
+        raise ArgumentError("Name a model and its data, or a search: zoo train MODEL DATA, or zoo train --from-search "
+                            "FOLDER.")
+    spec, _ = default_registry().resolve(name)
+    source = source_of(spec, path, known=winner.data if winner else None, size=size, target=target, column=column,
+                       shape=shape, text_column=text_column, text_pair_column=text_pair_column,
+                       label_column=label_column, max_length=max_length, max_words=max_words,
+                       validation_fraction=validation_fraction, test_fraction=test_fraction,
+                       keep_duplicates=keep_duplicates)
     changes = {"epochs": epochs, "batch_size": batch_size, "optimizer": optimizer, "learning_rate": learning_rate,
                "schedule": schedule, "warmup_epochs": warmup_epochs, "weight_decay": weight_decay, "l1": l1, "l2": l2,
                "label_smoothing": label_smoothing, "clip_norm": clip_norm,
@@ -117,24 +120,17 @@ def train_command(
                "augmentation": tuple(augment) if augment else None, "mixed_precision": precision,
                "early_stopping_patience": patience, "monitor": monitor, "restore_best": restore_best,
                "class_weights": class_weights, "tensorboard": tensorboard, "seed": seed}
-    build: dict[str, Any] = options_of(option or [])
-    if weights is not None:
-        build["weights"] = weights
-    if task is not None:
-        build["task"] = task
-    if size is not None:
-        build["input_shape"] = (*size_of(size), getattr(spec.preprocessing, "channels", 3))
+    build = {**(winner.build if winner else {}),
+             **building_of(spec, option=option, weights=weights, task=task, size=size)}
     from zoo.console import load_tensorflow, naming_options
 
     with naming_options(IN_OPTIONS):
-        settings = _configuration(spec, config, {name: value for name, value in changes.items() if value is not None})
+        settings = _configuration(spec, config, {name: value for name, value in changes.items() if value is not None},
+                                  winner.training if winner else {})
         load_tensorflow()
-        from zoo.runs import DataSource
-
-        source = DataSource(path=data, validation_fraction=validation_fraction, test_fraction=test_fraction,
-                            seed=settings.seed, keep_duplicates=keep_duplicates,
-                            **{name: value for name, value in reading.items() if value})  # type: ignore[arg-type]
-        _train(model, source, output or Path("runs") / spec.name, settings, build, restart, as_json)
+        if winner is None:
+            source = dataclasses.replace(source, seed=settings.seed)
+        _train(name, source, output or Path("runs") / spec.name, settings, build, restart, as_json)
 
 
 def evaluate_command(
@@ -163,7 +159,7 @@ def evaluate_command(
         raise ArgumentError("`--target`, `--text-column`, `--text-pair-column` and `--label-column` say how to read "
                             "other examples, which `--data` names.")
     load_tensorflow()
-    from zoo.runs import REPORT, DataSource, evaluate_run
+    from zoo.runs import REPORT, evaluate_run
 
     source = DataSource(path=data, target=tuple(target or ()), text_column=text_column,
                         text_pair_column=text_pair_column, label_column=label_column) if data is not None else None
@@ -190,19 +186,19 @@ def evaluate_command(
     typer.echo(f"{result.summary}\nReport: {(report or run / REPORT) / 'report.md'}")
 
 
-def complete_model(incomplete: str) -> list[str]:
-    """Returns the models whose names begin so, for shell completion.
+def _winner_of(search: Path | None, trial: str | None, model: str | None) -> SearchWinner | None:
+    if search is None:
+        if trial is not None:
+            raise ArgumentError("`--trial` chooses a trial of a search. Name its folder: --from-search FOLDER.")
+        return None
+    winner = read_winner(search, trial)
+    if model is not None and default_registry().resolve(model)[0].name != winner.model.partition(".")[0]:
+        raise ArgumentError(f"The search in {search} was for {winner.model}, whose settings say nothing of {model}. "
+                            "Leave the model out, or leave --from-search out.")
+    return winner
 
-    Args:
-        incomplete: What was typed of the name.
 
-    Returns:
-        Names.
-    """
-    return [name for name in default_registry().names() if name.startswith(incomplete)]
-
-
-def _configuration(spec: Any, path: Path | None, changes: dict[str, Any]) -> TrainingConfig:
+def _configuration(spec: Any, path: Path | None, changes: dict[str, Any], found: Any) -> TrainingConfig:
     from zoo.training.config import TrainingConfig
 
     values: dict[str, Any] = {}
@@ -215,7 +211,7 @@ def _configuration(spec: Any, path: Path | None, changes: dict[str, Any]) -> Tra
             raise ArgumentError(f"The configuration file {path} is not JSON: {error}") from error
         if not isinstance(values, dict):
             raise ArgumentError(f"The configuration file {path} must hold a JSON object of TrainingConfig fields.")
-    return TrainingConfig.for_spec(spec.training, **(values | changes))
+    return TrainingConfig.for_spec(spec.training, **{**found, **values, **changes})
 
 
 def _train(model: str, source: DataSource, folder: Path, settings: TrainingConfig, build: dict[str, Any],
