@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from tuning.trial import Trial
@@ -16,13 +16,13 @@ class Proposal:
     Attributes:
         trial: Its id as KerasTuner writes it, such as "0007".
         values: The hyperparameters by name, the oracle's own ("tuner/...") included.
-        until_epoch: Epoch after which it rests (Hyperband), or None for a whole training.
+        until_epoch: Epoch after which it rests.
         parent: Trial whose training it takes up (Hyperband), or "".
     """
 
     trial: str
-    values: Mapping[str, Any] = field(default_factory=dict)
-    until_epoch: int | None = None
+    values: Mapping[str, Any]
+    until_epoch: int
     parent: str = ""
 
 
@@ -50,12 +50,16 @@ class Driver(Protocol):
             trials: All trials by id, this one included.
         """
 
-    def restore(self, trials: Iterable[Trial]) -> None:
+    def restore(self, trials: Sequence[Trial]) -> None:
         """Brings a fresh driver to where it was after these trials.
 
         Args:
             trials: All trials in the order in which they began; those that have not ended count as running.
         """
 
-    def save(self) -> None:
-        """Writes what KerasTuner reads, if enough has happened since the last time."""
+    def save(self, *, force: bool = False) -> None:
+        """Writes what KerasTuner reads, if enough has happened since the last time.
+
+        Args:
+            force: Write it whatever has happened: for the end of a search.
+        """
