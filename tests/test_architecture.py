@@ -99,7 +99,8 @@ LAZY_IMPORTERS = ("zoo.cli", "zoo.cli_build", "zoo.cli_training", "serving.cli",
 
 # These stand on top and may import anything of the packages named in their row.
 ON_TOP = ("zoo.cli", "zoo.cli_build", "zoo.cli_training", "serving.cli", "serving.cli_predict", "serving.cli_drift",
-          "serving.demo", "serving.export", "tuning", "tuning.spaces", "tuning.hypermodel", "tuning.programs", "tuning.executors")
+          "serving.demo", "serving.export", "tuning", "tuning.spaces", "tuning.hypermodel", "tuning.programs",
+          "tuning.executors")
 
 # Importing these must load none of the heavy packages.
 LIGHT = ("zoo.errors", "zoo.preprocessing_spec", "zoo.spec", "zoo.catalog", "zoo.name_search", "zoo.registry",
