@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from tuning.spaces.catalog import check_space, space_of
 from tuning.spaces.dimension import Dimension
+from tuning.spaces.files import read_space
 from tuning.spaces.space import SearchSpace
 
-__all__ = ["Dimension", "SearchSpace"]
+__all__ = ["Dimension", "SearchSpace", "check_space", "read_space", "space_of"]

@@ -149,6 +149,23 @@ class Dimension:
             raise self._error("its values are numbers", value)
         return int(value) if self.kind == "int" else float(f"{value:.{_DIGITS}g}")
 
+    def at(self, share: float) -> Any:
+        """Returns the value at a share of the range, as a tuner holds it.
+
+        Args:
+            share: In [0, 1); evenly drawn ones give evenly drawn values, or evenly drawn logarithms.
+        """
+        if self.kind in ("fixed", "choice"):
+            return self.labels[int(share * len(self.labels))]
+        low, high = self._ends()
+        if self.step is not None:
+            place = int(share * (self.size or 1))
+            value = low * self.step ** place if self.log else low + place * self.step
+        else:
+            end = high + 1 if self.kind == "int" else high
+            value = low * (end / low) ** share if self.log else low + share * (end - low)
+        return int(value + 1e-9) if self.kind == "int" else value
+
     def replace(self, **changes: Any) -> Dimension:
         """Returns a copy with other values in the named fields, checked anew."""
         return dataclasses.replace(self, **changes)

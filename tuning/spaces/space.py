@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -99,6 +100,30 @@ class SearchSpace:
                 value = dimension.decoded(values.get(dimension.name, dimension.start))
                 arguments[dimension.target][dimension.sets] = composed(dimension.sets, value)
         return arguments["build"], arguments["training"], arguments["data"]
+
+    def sample(self, generator: random.Random) -> dict[str, Any]:
+        """Returns a point drawn evenly, as a tuner holds its values; what its conditions rule out is left out.
+
+        Args:
+            generator: Decides it.
+        """
+        values: dict[str, Any] = {}
+        for dimension in self.dimensions:
+            value = dimension.at(generator.random())  # drawn anyway: a condition changes no later value
+            if self._active(dimension, values):
+                values[dimension.name] = value
+        return values
+
+    def corners(self) -> list[dict[str, Any]]:
+        """Returns the start point, and it with each hyperparameter in turn at each choice or end of its range."""
+        points = []
+        for dimension in self.dimensions:
+            for value in dimension.labels or (dimension.low, dimension.high):
+                point = {child.parent: self[child.parent].label_of(child.parent_values[0])
+                         for child in self._conditions(dimension)} | {dimension.name: value}
+                whole = {other.name: point.get(other.name, other.start) for other in self.dimensions}
+                points.append({name: whole[name] for name in whole if self._active(self[name], whole)})
+        return points
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the space as JSON-ready data."""
