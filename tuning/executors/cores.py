@@ -1,0 +1,136 @@
+"""How the cores, the memory and the graphics cards of this machine are shared out to trials that run at once."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from zoo.errors import ArgumentError
+
+# Up to this many cores a trial has one of its own: small models gain little from a second. Above, each has two.
+_ONE_EACH_UP_TO = 4
+# What a small training in TensorFlow needs at the least: more trials at once than fit would only end each other.
+_BYTES_PER_TRIAL = 1_500_000_000
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """What one of the trials that run at once may use.
+
+    Attributes:
+        cores: The cores it is bound to; empty where it is bound to none.
+        threads: Threads that compute one operation.
+        gpu: The one graphics card that it sees, as `CUDA_VISIBLE_DEVICES` names it; "" where none is.
+    """
+
+    cores: tuple[int, ...] = ()
+    threads: int = 1
+    gpu: str = ""
+
+
+def shares(jobs: int | None = None) -> tuple[Share, ...]:
+    """Shares this machine out to trials that run at once.
+
+    Args:
+        jobs: How many run at once; None takes one per graphics card, or else one per core (up to four cores) or per
+            two cores, as far as there is memory for them.
+
+    Returns:
+        For each a share. The cores of two shares are disjoint where there are as many cores as jobs. Nobody is bound
+        to cores where the system cannot, or where a container may use a part of their time and not certain ones.
+
+    Raises:
+        ArgumentError: `jobs` is no number above 0.
+    """
+    if jobs is not None and (isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1):
+        raise ArgumentError(f"`jobs` is how many trials run at once, a whole number above 0. Received: {jobs!r}")
+    cards, cores = visible_gpus(), usable_cores()
+    count = jobs or len(cards) or _default_jobs(len(cores))
+    quota = _quota()
+    if not hasattr(os, "sched_setaffinity") or (quota is not None and quota < len(cores)):
+        within = min(len(cores), math.ceil(quota)) if quota is not None else len(cores)
+        blocks, threads = ((),) * count, (max(1, within // count),) * count
+    else:
+        blocks = _blocks(cores, count)
+        threads = tuple(len(block) for block in blocks)
+    return tuple(Share(cores=block, threads=width, gpu=cards[number % len(cards)] if cards else "")
+                 for number, (block, width) in enumerate(zip(blocks, threads, strict=True)))
+
+
+def usable_cores() -> tuple[int, ...]:
+    """Returns the cores that this process may run on; those of one physical core stand side by side."""
+    if not hasattr(os, "sched_getaffinity"):
+        return tuple(range(os.cpu_count() or 1))
+    return tuple(sorted(os.sched_getaffinity(0), key=lambda core: (*_place(core), core)))
+
+
+def visible_gpus() -> tuple[str, ...]:
+    """Returns NVIDIA's cards that TensorFlow would see, named as `CUDA_VISIBLE_DEVICES` names them.
+
+    No library is asked: a driver that was begun cannot be taken along into a forked process.
+    """
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    present = len(list(Path("/dev").glob("nvidia[0-9]*")))
+    if not present or sys.platform != "linux":
+        return ()
+    if named is None:
+        return tuple(str(number) for number in range(present))
+    cards: list[str] = []
+    for name in (part.strip() for part in named.split(",")):
+        if not name or name.startswith("-"):  # the list ends at the first that is none
+            break
+        cards.append(name)
+    return tuple(cards)
+
+
+def available_memory() -> int | None:
+    """Returns the bytes that may still be taken, of the machine or of the container; None where that is unknown."""
+    found: list[int] = []
+    for line in _lines(Path("/proc/meminfo")):
+        if line.startswith("MemAvailable:"):
+            found.append(int(line.split()[1]) * 1024)
+    for limit, used in (("memory.max", "memory.current"),
+                        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes")):
+        most, taken = _lines(_CGROUP / limit), _lines(_CGROUP / used)
+        if most and taken and most[0].isdigit():
+            found.append(max(0, int(most[0]) - int(taken[0])))
+    return min(found, default=None)
+
+
+def _default_jobs(cores: int) -> int:
+    jobs = cores if cores <= _ONE_EACH_UP_TO else max(_ONE_EACH_UP_TO, cores // 2)
+    memory = available_memory()
+    return jobs if memory is None else max(1, min(jobs, memory // _BYTES_PER_TRIAL))
+
+
+def _blocks(cores: tuple[int, ...], count: int) -> tuple[tuple[int, ...], ...]:
+    if count > len(cores):
+        return tuple((cores[number % len(cores)],) for number in range(count))
+    edges = [number * len(cores) // count for number in range(count + 1)]
+    return tuple(cores[low:high] for low, high in itertools.pairwise(edges))
+
+
+def _quota() -> float | None:
+    """Cores' worth of time that the container may use; None where it is not bounded."""
+    words = (_lines(_CGROUP / "cpu.max") or [""])[0].split()
+    if len(words) != 2:
+        words = [(_lines(_CGROUP / "cpu" / name) or [""])[0] for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us")]
+    return int(words[0]) / int(words[1]) if words[0].isdigit() and words[1].isdigit() else None
+
+
+def _place(core: int) -> tuple[int, int]:
+    folder = Path(f"/sys/devices/system/cpu/cpu{core}/topology")
+    package, number = ((_lines(folder / name) or ["0"])[0] for name in ("physical_package_id", "core_id"))
+    return int(package), int(number)
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text().splitlines()
+    except OSError:
+        return []
