@@ -41,8 +41,8 @@ def write_hparams(folder: Path, trials: Sequence[Trial], axes: Sequence[Axis], c
     began = min((trial.started for trial in trials if trial.started is not None), default=0.0)
     _put(folder, [_event(began, [_experiment(trials, axes, config, began)])])
     for trial in trials:
-        for execution in range(max(1, len(trial.executions), *(report.execution + 1 for report in trial.history))
-                               if trial.history else max(1, len(trial.executions))):
+        begun = max((report.execution + 1 for report in trial.history), default=1)
+        for execution in range(max(begun, len(trial.executions))):
             _put(folder / f"trial_{trial.id}" / f"execution{execution}", _session(trial, execution, axes))
 
 
@@ -59,13 +59,17 @@ def _experiment(trials: Sequence[Trial], axes: Sequence[Axis], config: SearchCon
 
 
 def _info(axis: Axis) -> api_pb2.HParamInfo:
-    info = api_pb2.HParamInfo(name=axis.name, type=api_pb2.DATA_TYPE_STRING if axis.choices
-                              else api_pb2.DATA_TYPE_FLOAT64)
+    info = api_pb2.HParamInfo(name=axis.name, type=api_pb2.DATA_TYPE_FLOAT64 if _holds_numbers(axis)
+                              else api_pb2.DATA_TYPE_STRING)
     if axis.choices:
-        info.domain_discrete.extend([words_of(choice) for choice in axis.choices])
+        info.domain_discrete.extend(list(axis.choices) if _holds_numbers(axis) else map(words_of, axis.choices))
     else:
         info.domain_interval.min_value, info.domain_interval.max_value = axis.low, axis.high
     return info
+
+
+def _holds_numbers(axis: Axis) -> bool:
+    return all(isinstance(choice, int | float) and not isinstance(choice, bool) for choice in axis.choices)
 
 
 def _session(trial: Trial, execution: int, axes: Sequence[Axis]) -> list[event_pb2.Event]:
@@ -73,10 +77,10 @@ def _session(trial: Trial, execution: int, axes: Sequence[Axis]) -> list[event_p
     start = plugin_data_pb2.SessionStartInfo(group_name=f"trial_{trial.id}", start_time_secs=moment)
     for axis in axes:
         value = trial.values.get(axis.name)
-        if value is not None and axis.choices:
-            start.hparams[axis.name].string_value = words_of(value)
-        elif value is not None:
+        if value is not None and _holds_numbers(axis):
             start.hparams[axis.name].number_value = float(value)
+        elif value is not None:
+            start.hparams[axis.name].string_value = words_of(value)
     events = [_event(moment, [_value(metadata.SESSION_START_INFO_TAG,
                                      plugin_data_pb2.HParamsPluginData(session_start_info=start))])]
     for report in trial.history:
