@@ -1,7 +1,8 @@
-"""tuning: search for hyperparameters of zoo models with KerasTuner's own tuners.
+"""tuning: search for hyperparameters of zoo models.
 
-`build_arguments` turns the tunable arguments of a registered model into KerasTuner hyperparameters, and
-`ZooHyperModel` makes a compiled model of them. Importing this package loads neither KerasTuner nor TensorFlow.
+`space_of` gives the search space of a registered model, `SearchSpace` and `Dimension` change it, and `ZooHyperModel`
+makes a compiled model of it in KerasTuner's own tuners. Importing this package loads neither KerasTuner nor
+TensorFlow.
 """
 
 from __future__ import annotations
@@ -9,12 +10,12 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from tuning.space import build_arguments
+from tuning.spaces import Dimension, SearchSpace, read_space, space_of
 
 if TYPE_CHECKING:
     from tuning.hypermodel import ZooHyperModel
 
-__all__ = ["ZooHyperModel", "build_arguments"]
+__all__ = ["Dimension", "SearchSpace", "ZooHyperModel", "read_space", "space_of"]
 
 _LAZY = {"ZooHyperModel": "tuning.hypermodel"}
 
