@@ -70,6 +70,7 @@ class LocalEngine:
 
         Raises:
             EngineError: Trials cannot be run at all.
+            StoreError: There is no room on the disk.
         """
         with StopSignals() as signals:
             TrialLoop(study, self.shares, self._launch, signals, self._memory_bytes).run()

@@ -8,9 +8,10 @@ import select
 import signal
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
-from tuning.errors import EngineError
+from tuning.errors import EngineError, StoreError
 from tuning.executors.attempts import Attempt, interrupted
 from tuning.executors.cores import Share
 from tuning.executors.launching import Launcher, LauncherDied
@@ -50,6 +51,7 @@ class TrialLoop:
         self._quiet = QuietRoom(lambda: [attempt.process for attempt in self._attempts.values()])
         self._begun = 0
         self._deaths = 0
+        self._trouble = ""
         self._looked = time.monotonic()
         self._idle_since: float | None = None
 
@@ -58,12 +60,13 @@ class TrialLoop:
 
         Raises:
             EngineError: Trials cannot be run at all.
+            StoreError: There is no room on the disk.
         """
         try:
             while True:
                 self._stop_if_asked()
                 if not self._attempts and (self._study.stopping or self._study.done):
-                    return
+                    break
                 try:
                     self._fill()
                     self._wait()
@@ -78,6 +81,9 @@ class TrialLoop:
                 attempt.process.send_signal(signal.SIGKILL)
                 attempt.process.channel.close()
             self._launcher.close()
+        if self._trouble:
+            raise StoreError(f"{self._trouble} Nothing that was saved is lost: mend that and run the same command "
+                             "again.")
 
     def _stop_if_asked(self) -> None:
         if self._signals.asked and not self._study.stopping:
@@ -111,11 +117,10 @@ class TrialLoop:
         taken = [attempt.share for attempt in self._attempts.values()]
         share = next(share for share in self._shares if not any(share is other for other in taken))
         log = self._study.folder.log(task.trial)
-        log.parent.mkdir(parents=True, exist_ok=True)
         self._begun += 1
         order = {"task": task.to_dict(), "program": dict(self._study.program), "folder": str(self._study.folder.path),
                  "share": dataclasses.asdict(share)}
-        with log.open("ab") as file:
+        with self._open_log(task.trial, log) as file:
             try:
                 process = self._launcher.start(f"{task.trial}/{self._begun}", order, file)
             except LauncherDied as death:
@@ -130,6 +135,15 @@ class TrialLoop:
                 return
             self._attempts[process.key] = Attempt(task=task, process=process, share=share, log=log,
                                                   log_begun=file.tell(), memory_kills=killed_for_memory())
+
+    def _open_log(self, trial: str, log: Path) -> IO[bytes]:
+        try:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            return log.open("ab")
+        except OSError as error:
+            self._study.tell(trial, interrupted(str(error)))
+            raise StoreError(f"{log} cannot be written: {error}. Nothing that was saved is lost: mend that and run "
+                             "the same command again.") from error
 
     def _wait(self) -> None:
         poll = select.poll()
@@ -175,10 +189,11 @@ class TrialLoop:
         self._launcher.bury(attempt.process)
         attempt.process.channel.close()
         outcome = attempt.ended(status, killed_for_memory())
-        if outcome.status == "stopped" and self._study.stopping:  # it was not stopped for being bad
-            outcome = dataclasses.replace(outcome, status="interrupted")
         if outcome.status != "interrupted":
             self._deaths = 0
+        elif attempt.outcome is not None and not self._study.stopping:  # a full disk, say: all others would follow
+            self._trouble = f"Trial {attempt.task.trial} could not go on: {outcome.error}"
+            self._study.request_stop()
         self._study.tell(attempt.task.trial, outcome)
 
     def _look_after(self) -> None:

@@ -86,7 +86,7 @@ def do_hang(context: ChannelContext, folder: Path, argument: str, first_time: bo
 def do_tell(context: ChannelContext, folder: Path, argument: str, first_time: bool) -> None:
     """Writes down what this process may use."""
     (folder / "told").write_text(json.dumps({
-        "cores": sorted(os.sched_getaffinity(0)), "threads": os.environ["OMP_NUM_THREADS"], "folder": os.getcwd(),
+        "cores": sorted(os.sched_getaffinity(0)), "threads": os.environ["OMP_NUM_THREADS"], "folder": str(Path.cwd()),
         "begun": time.time(), "oom": Path("/proc/self/oom_score_adj").read_text().strip(),
         "path": sys.path, "parent": os.getppid(), "program": program_name(context)}))
     time.sleep(float(argument or 0))
