@@ -105,13 +105,18 @@ def _replay_record(version: LoadedVersion, record: PredictionLog, manifest: Mani
     if contract is None or contract.method != _METHODS[kind]:
         return f"asks for {_METHODS[kind]} by the signature {signature!r}, which is not in the manifest"
     try:
-        version.run(signature, _record_inputs(record))
+        version.run(signature, record_inputs(record))
     except Exception as error:
         return f"({signature}) fails: {one_line(error)}"
     return None
 
 
-def _record_inputs(record: PredictionLog) -> dict[str, Array]:
+def record_inputs(record: PredictionLog) -> dict[str, Array]:
+    """Returns the inputs of a warm-up record's request, arrays [N, ...] by name.
+
+    Args:
+        record: The record.
+    """
     if record.HasField("predict_log"):
         return {name: to_array(proto, name) for name, proto in record.predict_log.request.inputs.items()}
     request = record.classify_log.request if record.HasField("classify_log") else record.regress_log.request

@@ -103,7 +103,7 @@ def validate(directory: str | Path, *, target_serving: str = DEFAULT_TARGET,
         raise ValidationError(f"{directory} is no folder. Expected a version folder such as <root>/<model>/1.")
     command = [sys.executable, "-m", "serving.export.validate", str(directory), "--target-serving", target_serving]
     try:
-        done = subprocess.run(command, env=_environment(), capture_output=True, text=True, errors="replace",
+        done = subprocess.run(command, env=clean_environment(), capture_output=True, text=True, errors="replace",
                               check=False, timeout=timeout_seconds, stdin=subprocess.DEVNULL)
     except subprocess.TimeoutExpired:
         return _failed(directory, target_serving, f"gave no answer within {timeout_seconds:.0f} s; loading or "
@@ -120,7 +120,8 @@ def _failed(directory: Path, target: str, message: str, seconds: float) -> Valid
     return ValidationReport(str(directory), target, (), (finding,), seconds)
 
 
-def _environment() -> dict[str, str]:
+def clean_environment() -> dict[str, str]:
+    """Returns the environment of a process that judges a version: this one's packages, the CPU and few words."""
     environment = dict(os.environ)
     paths = [str(_PACKAGE_ROOT), environment.get("PYTHONPATH", "")]
     return environment | {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "CUDA_VISIBLE_DEVICES": "-1",

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 import time
 from pathlib import Path
 
-import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from serving.errors import ServingError
 from serving.export.graph_checks import Graph, graph_findings
 from serving.export.op_lists import KnownOp, known_ops
 from serving.export.replay import LoadedVersion, contract_findings, golden_findings, one_line, warmup_findings
+from serving.export.text_ops import load_text_ops, needs_text_ops, op_names
 from serving.export.validation import Check, Finding, ValidationReport
 from serving.manifest import Manifest, file_faults, read_manifest
 
@@ -56,7 +55,7 @@ class Validator:
             return  # whatever was changed, running it would prove nothing about what was exported
         known = known_ops(self.target)
         graph = self._graph()
-        self._note("graph", f"{len(_op_names(graph))} kinds of operations in {len(graph.functions)} functions against "
+        self._note("graph", f"{len(op_names(graph))} kinds of operations in {len(graph.functions)} functions against "
                    f"TensorFlow Serving {self.target}; XLA, Python, files, tables",
                    list(graph_findings(graph, known, self.target)))
         self._note("contract", f"{len(manifest.signatures)} signatures",
@@ -85,30 +84,11 @@ class Validator:
         return Graph(serving[0] if serving else saved_model_pb2.SavedModel().meta_graphs.add())
 
     def _load_text_ops(self, graph: Graph, known: dict[str, KnownOp]) -> None:
-        """TensorFlow Serving has TensorFlow Text built in; a Python process must load it."""
-        if not any(known[name].from_text for name in _op_names(graph) if name in known):
-            return
-        spec = importlib.util.find_spec("tensorflow_text")
-        if spec is None or spec.origin is None:
-            self._note("text", "operations of TensorFlow Text", [Finding(
-                "text", "The model uses operations of TensorFlow Text, which is not installed here. Install it with: "
-                "pip install 'servable-zoo[hub]'")])
-            return
-        # The libraries and not the Python package, which wants Keras.
-        libraries = sorted((Path(spec.origin).parent / "python" / "ops").glob("*.so"))
-        findings = []
-        for library in libraries:
-            try:
-                tf.load_op_library(str(library))
-            except tf.errors.OpError as error:
-                findings.append(Finding("text", f"TensorFlow Text's {library.name} does not fit this TensorFlow "
-                                        f"({one_line(error)}). Install releases that belong together."))
-        self._note("text", f"{len(libraries)} libraries of TensorFlow Text", findings)
+        if needs_text_ops(graph, known):
+            count, faults = load_text_ops()
+            detail = f"{count} libraries of TensorFlow Text" if count else "operations of TensorFlow Text"
+            self._note("text", detail, [Finding("text", fault) for fault in faults])
 
     def _note(self, name: str, detail: str, findings: list[Finding]) -> None:
         self.checks.append(Check(name, detail))
         self.findings += findings
-
-
-def _op_names(graph: Graph) -> set[str]:
-    return {node.op for _, node in graph.nodes() if node.op not in graph.functions}

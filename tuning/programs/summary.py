@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tuning.config import SearchConfig
 from tuning.errors import SearchError
@@ -46,8 +46,9 @@ class Executions:
 
     def outcome(self) -> TrialOutcome:
         """Returns the outcome of the attempt; its seconds are not known here."""
-        broken = unmet(self._config.constraints, self._means())
-        if broken:
+        # What is learned gets better: only a whole training is held against the bounds.
+        whole = not self._stopped and self._task.until_epoch >= self._task.epochs
+        if whole and unmet(self._config.constraints, self._means()):
             return infeasible(self._config, self._means(), self._measures)
         return TrialOutcome(status="stopped" if self._stopped else "completed", executions=tuple(self._measures))
 
@@ -56,24 +57,26 @@ class Executions:
         return {name: statistics.fmean(measures[name] for measures in self._measures) for name in names}
 
 
-def require_objectives(config: SearchConfig, measures: Mapping[str, float]) -> None:
+def require_objectives(config: SearchConfig, measures: Mapping[str, float], elsewhere: Sequence[str] = ()) -> None:
     """Refuses measures that lack an objective or what a constraint bounds.
 
     Args:
         config: What is searched.
-        measures: All that is known of a finished execution.
+        measures: All that is known of an execution.
+        elsewhere: Names that are measured at another time.
 
     Raises:
         SearchError: The message says what is missing and what there is.
     """
-    missing = [name for name in config.measured if name not in measures]
+    missing = [name for name in config.measured if name not in measures and name not in elsewhere]
     if missing:
         raise SearchError(f"The search is for {', '.join(missing)}, which this trial does not measure. "
-                          f"Measured: {', '.join(sorted(measures)) or 'nothing'}. Name one of these as objective.")
+                          f"Measured: {', '.join(sorted({*measures, *elsewhere})) or 'nothing'}. Name one of these, or "
+                          "install the package that measures it.")
 
 
 def infeasible(config: SearchConfig, measures: Mapping[str, float],
-               executions: list[dict[str, float]]) -> TrialOutcome:
+               executions: Sequence[Mapping[str, float]]) -> TrialOutcome:
     """Returns the outcome of a trial that breaks a constraint.
 
     Args:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tuning.config import SearchConfig
 from tuning.programs.continuation import take_up
+from tuning.programs.measuring import ConstraintBroken, Measurer
 from tuning.programs.protocol import TrialContext
-from tuning.programs.summary import Executions
+from tuning.programs.summary import Executions, infeasible, require_objectives
 from tuning.spaces.space import SearchSpace
 from tuning.trial import EpochReport, TrialOutcome
 from zoo.data_source import DataSource
@@ -42,23 +43,30 @@ class ZooProgram:
     def run(self, context: TrialContext) -> TrialOutcome:
         """Runs an attempt; see `Program`."""
         done = Executions(self._config, context.task)
-        for execution in range(context.task.executions):
-            self._execute(context, execution, done)
-            if done.ended:
-                break
+        measurer = Measurer(self._config, context.folder, context.quiet)
+        try:
+            for execution in range(context.task.executions):
+                self._execute(context, execution, measurer, done)
+                if done.ended:
+                    break
+        except ConstraintBroken as broken:
+            return infeasible(self._config, broken.measures, [broken.measures])
         return done.outcome()
 
-    def _execute(self, context: TrialContext, execution: int, done: Executions) -> None:
+    def _execute(self, context: TrialContext, execution: int, measurer: Measurer, done: Executions) -> None:
         task = context.task
         build, training, data = self._space.split(task.values)
         folder = context.folder.execution(task.trial, execution)
         taken = take_up(context.folder, task, execution)
-        watch = _Watch(self._config, context, execution, inherited=taken.epochs)
+        watch = _Watch(self._config, context, execution, inherited=taken.epochs, elsewhere=measurer.names)
+        measured: dict[str, float] = {}
         result = train(self._config.model, dataclasses.replace(self._data, **data), folder,
                        self._training(task.epochs, taken.seed, training), build={**self._config.build, **build},
-                       pause=watch, notes={"search": self._note(context)})
+                       pause=watch, built=lambda model: measured.update(measurer.before(model)),
+                       notes={"search": self._note(context)})
         watch.catch_up(result)
-        done.add(_measures(result.report.final), stopped=watch.stopped)
+        measured |= measurer.after(result.model)
+        done.add({**measured, **_measures(result.report.final)}, stopped=watch.stopped)
 
     def _training(self, epochs: int, seed: int, chosen: Mapping[str, Any]) -> TrainingConfig:
         spec, _ = default_registry().resolve(self._config.model)
@@ -79,14 +87,17 @@ class ZooProgram:
 class _Watch:
     """Tells the study each saved epoch, and pauses the training where the study or the task wants it."""
 
-    def __init__(self, config: SearchConfig, context: TrialContext, execution: int, *, inherited: int) -> None:
+    def __init__(self, config: SearchConfig, context: TrialContext, execution: int, *, inherited: int,
+                 elsewhere: Sequence[str]) -> None:
         self.stopped = False
+        self._elsewhere = elsewhere
         self._config = config
         self._context = context
         self._execution = execution
         self._told = inherited
 
     def __call__(self, event: EpochEnded) -> bool:
+        require_objectives(self._config, _measures(event.logs), self._elsewhere)  # rather than after hours
         if event.epoch > self._told and not self._tell(event.epoch, _measures(event.logs), event.seconds):
             self.stopped = event.epoch < self._context.task.until_epoch
         return self.stopped or event.epoch >= self._context.task.until_epoch

@@ -1,0 +1,181 @@
+"""Objectives and constraints that no training gives: they are measured on the model as it will be served.
+
+What can be measured comes from installed packages, through the entry-point group "zoo.measures". An object there has
+
+    names            a mapping: measure -> what it is, in words
+    measure(model, names, quiet) -> a mapping: measure -> value; `model` is a keras.Model with a record, and
+                     `quiet()` gives a context in which nothing else computes on this machine
+    after_training   optional: the names that depend on what was learned. All others are taken before the training, so
+                     that a trial which breaks a constraint ends without one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Protocol
+
+import keras
+
+from tuning.config import SearchConfig
+from tuning.errors import MeasureError
+from tuning.folder import SearchFolder
+from tuning.objectives import unmet
+from zoo.spec import record_of
+
+ENTRY_POINT_GROUP = "zoo.measures"
+FOLDER = "measures"
+
+Quiet = Callable[[], AbstractContextManager[Any]]
+
+# Of a build's arguments: what decides the numbers in a model and not its speed or size.
+_WITHOUT_EFFECT = ("seed", "weights")
+
+
+class Measures(Protocol):
+    """What an object of the entry-point group offers."""
+
+    names: Mapping[str, str]
+
+    def measure(self, model: Any, names: Sequence[str], quiet: Quiet) -> Mapping[str, float]:
+        """Measures a model."""
+
+
+class ConstraintBroken(Exception):
+    """A measure that was taken before the training breaks a constraint.
+
+    Attributes:
+        measures: What was measured.
+    """
+
+    def __init__(self, measures: Mapping[str, float]) -> None:
+        super().__init__("A constraint is broken.")
+        self.measures = dict(measures)
+
+
+def installed_measures() -> dict[str, Measures]:
+    """Returns who measures what: each measure that an installed package offers.
+
+    Raises:
+        MeasureError: A package's measures cannot be loaded.
+    """
+    found: dict[str, Measures] = {}
+    for entry_point in sorted(importlib.metadata.entry_points(group=ENTRY_POINT_GROUP), key=lambda e: e.name):
+        try:
+            offered: Measures = entry_point.load()
+            found |= dict.fromkeys(offered.names, offered)
+        except Exception as error:
+            raise MeasureError(f"The measures of the entry point {entry_point.name!r} ({entry_point.value}) cannot be "
+                               f"loaded: {error}. Mend or remove the package.") from error
+    return found
+
+
+class Measurer:
+    """Takes a search's measures of trials' models; equal architectures are measured once.
+
+    Args:
+        config: What is searched; only what it names is measured.
+        folder: The search's folder.
+        quiet: Gives a context in which nothing else computes.
+        known: Who measures what; None takes the installed packages.
+    """
+
+    def __init__(self, config: SearchConfig, folder: SearchFolder, quiet: Quiet,
+                 known: Mapping[str, Measures] | None = None) -> None:
+        offered = installed_measures() if known is None else known
+        self._config = config
+        self._folder = folder.path / FOLDER
+        self._quiet = quiet
+        self._by_name = {name: offered[name] for name in config.measured if name in offered}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What is measured here; everything else must come from the training."""
+        return tuple(self._by_name)
+
+    def before(self, model: keras.Model) -> dict[str, float]:
+        """Takes the measures that depend on the architecture alone.
+
+        Args:
+            model: A model with a record, trained or not.
+
+        Returns:
+            The values by name.
+
+        Raises:
+            ConstraintBroken: One of them breaks a constraint.
+            MeasureError: Something could not be measured.
+        """
+        names = [name for name, measures in self._by_name.items() if name not in _after_training(measures)]
+        if not names:
+            return {}
+        path = self._folder / f"{_architecture(model)}.json"
+        values = _read(path)
+        missing = [name for name in names if name not in values]
+        if missing:
+            values |= self._measure(model, missing)
+            _write(path, values)
+        wanted = {name: values[name] for name in names}
+        if unmet(self._config.constraints, wanted):
+            raise ConstraintBroken(wanted)
+        return wanted
+
+    def after(self, model: keras.Model) -> dict[str, float]:
+        """Takes the measures that depend on what was learned.
+
+        Args:
+            model: A trained model with a record.
+
+        Raises:
+            MeasureError: Something could not be measured.
+        """
+        return self._measure(model, [name for name, measures in self._by_name.items()
+                                     if name in _after_training(measures)])
+
+    def _measure(self, model: keras.Model, names: Sequence[str]) -> dict[str, float]:
+        values: dict[str, float] = {}
+        for measures in dict.fromkeys(self._by_name[name] for name in names):
+            own = [name for name in names if self._by_name[name] is measures]
+            try:
+                got = measures.measure(model, own, self._quiet)
+                values |= {name: float(got[name]) for name in own}
+            except Exception as error:
+                raise MeasureError(f"{', '.join(own)} could not be measured: {' '.join(str(error).split())}") from error
+        bad = [name for name, value in values.items() if not math.isfinite(value)]
+        if bad:
+            raise MeasureError(f"{bad[0]} was measured as {values[bad[0]]}, which is no number to choose by.")
+        return values
+
+
+def _after_training(measures: Measures) -> Sequence[str]:
+    return getattr(measures, "after_training", ())
+
+
+def _architecture(model: keras.Model) -> str:
+    """Returns what two models have in common that answer alike fast: a digest of everything but the numbers."""
+    record = record_of(model).to_dict()
+    arguments = {name: value for name, value in record["arguments"].items() if name not in _WITHOUT_EFFECT}
+    content = {"name": record["name"], "arguments": arguments, "task": record["task"], "labels": record["labels"],
+               "preprocessing": record["preprocessing"], "versions": record["versions"],
+               "variables": [f"{variable.path} {variable.dtype}{list(variable.shape)}" for variable in model.variables]}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _read(path: Path) -> dict[str, float]:
+    try:
+        return {str(name): float(value) for name, value in json.loads(path.read_text()).items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}  # it is measured anew
+
+
+def _write(path: Path, values: Mapping[str, float]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(values) + "\n")
+    temporary.replace(path)
