@@ -58,6 +58,7 @@ class ZooHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
         self._spec = zoo.info(model)
         self._fixed = fixed
         self._name = model
+        self._counted: tuple[Any, int] | None = None
         changes = dict(settings or {})
         if learning_rates is not None:
             changes["learning_rate"] = {"low": learning_rates[0], "high": learning_rates[1], "log": True}
@@ -95,7 +96,7 @@ class ZooHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
             model: The compiled model.
             *args: Those of `model.fit`.
             **kwargs: Those of `model.fit`. A `batch_size` that is given here, or data that come in batches from a
-                generator, are kept as they are; a `tf.data.Dataset` is batched anew.
+                generator, are kept as they are; a `tf.data.Dataset` is batched anew, after its rows were counted once.
 
         Returns:
             What `model.fit` returns.
@@ -104,11 +105,21 @@ class ZooHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
         config = self._config({**training, "epochs": max(int(kwargs.get("epochs", 1)), 1)})
         given = dict(zip(("x", "y", "batch_size"), args, strict=False)) | kwargs
         if "batch_size" in training:
-            given = _batched(given, config.batch_size)
+            given = self._batched(given, config.batch_size)
         if config.schedule != "constant" or config.warmup_epochs:
             _compile(model, config, zoo.record_of(model).task, steps_per_epoch=_steps(given))
         with kernel_penalties(model, config.l1, config.l2):
             return model.fit(*args[3:], **given)
+
+    def _batched(self, given: dict[str, Any], batch_size: int) -> dict[str, Any]:
+        x = given.get("x")
+        if not isinstance(x, tf.data.Dataset):
+            return given if _in_batches(x) else {"batch_size": batch_size, **given}
+        if self._counted is None or self._counted[0] is not x:
+            self._counted = (x, sum(int(tf.shape(keras.tree.flatten(batch)[0])[0]) for batch in x))
+        # Keras would warn of a dataset that does not tell its length.
+        length = tf.data.experimental.assert_cardinality(-(-self._counted[1] // batch_size))
+        return {"shuffle": False, **given, "x": x.rebatch(batch_size).apply(length)}  # a dataset shuffles itself
 
     def _arguments(self, hp: Any) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         return self.space.split({name: value for name, value in hp.values.items() if name in self.space})
@@ -139,13 +150,6 @@ def _compile(model: keras.Model, config: TrainingConfig, task: str, steps_per_ep
     # XLA makes these models slower on a CPU, and Keras would choose it by itself.
     model.compile(optimizer=optimizer_for(config, schedule, model), loss=_LOSSES[task], metrics=_METRICS[task],
                   jit_compile=False)
-
-
-def _batched(given: dict[str, Any], batch_size: int) -> dict[str, Any]:
-    x = given.get("x")
-    if isinstance(x, tf.data.Dataset):
-        return {"shuffle": False, **given, "x": x.rebatch(batch_size)}  # a dataset shuffles itself
-    return given if _in_batches(x) else {"batch_size": batch_size, **given}
 
 
 def _in_batches(x: Any) -> bool:
