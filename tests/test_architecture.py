@@ -86,11 +86,11 @@ ALLOWED: dict[str, set[str]] = {
     "tuning.hypermodel": SEARCH_GROUND | {"zoo", "tuning.spaces"},
     "tuning.study.pareto": SEARCH_GROUND,
     "tuning.oracles": SEARCH_GROUND | {"tuning.spaces", "tuning.study.pareto"},
-    "tuning.study": SEARCH_GROUND | {"tuning.oracles", "tuning.spaces"},
+    "tuning.study": SEARCH_GROUND | {"tuning.oracles", "tuning.spaces", "tuning.study.pareto"},
     "tuning.programs": SEARCH_GROUND | {"zoo", "tuning.spaces", "tuning.hypermodel"},
     "tuning.executors": SEARCH_GROUND | {"tuning.study", "tuning.oracles", "tuning.programs", "tuning.hypermodel",
                                          "zoo"},
-    "tuning.report": SEARCH_GROUND | {"tuning.study", "tuning.spaces", "zoo.plot_style"},
+    "tuning.report": SEARCH_GROUND | {"tuning.study", "tuning.study.pareto", "tuning.spaces", "zoo.plot_style"},
     "tuning": {"zoo", "tuning"},
 }
 
@@ -110,7 +110,7 @@ LIGHT = ("zoo.errors", "zoo.preprocessing_spec", "zoo.spec", "zoo.catalog", "zoo
          "zoo.cli_training", "zoo.search_winner", "serving", "serving.errors", "serving.manifest",
          "serving.repository", "serving.protocol", "serving.client", "serving.cli",
          "serving.cli_predict", "serving.cli_drift", "tuning.errors", "tuning.trial", "tuning.objectives",
-         "tuning.config", "tuning.folder", "tuning.spaces", "tuning.cli")
+         "tuning.config", "tuning.folder", "tuning.spaces", "tuning.study", "tuning.cli")
 HEAVY = {"tensorflow", "keras", "keras_hub", "tensorflow_text", "sklearn", "matplotlib", "scipy"}
 FORBIDDEN_FOREIGN = {"serving.server": {"keras", "keras_hub"}, "serving.client": {"tensorflow", "keras"},
                      "serving.protocol": {"tensorflow", "keras"}}
