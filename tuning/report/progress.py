@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tuning.objectives import Constraint, Objective, unmet
+from tuning.config import SearchConfig
+from tuning.study.measures import beats, may_win
 from tuning.study.pareto import measure_of
 from tuning.trial import Trial
 
@@ -50,34 +51,39 @@ def number_or_none(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def counts(trial: Trial, constraints: Iterable[Constraint]) -> bool:
-    """Tells whether a trial can be the best: it ended with a result and met the constraints.
+def trained_epochs(trial: Trial, trials: Mapping[str, Trial]) -> int:
+    """Returns how many epochs a trial trained itself, without those of a parent whose training it took up.
 
     Args:
         trial: The trial.
-        constraints: The constraints.
+        trials: All trials by id.
     """
-    return trial.status in ("completed", "stopped") and not unmet(constraints, trial.measures)
+    parent = trials.get(trial.parent)
+    inherited = max((report.epoch for report in parent.history), default=0) if parent else 0
+    return sum(report.epoch > inherited for report in trial.history)
 
 
-def progress_of(trials: Iterable[Trial], objective: Objective, constraints: Sequence[Constraint] = ()) -> list[Step]:
+def steps_of(trials: Mapping[str, Trial], config: SearchConfig) -> list[Step]:
     """Follows the best result through the trials that have ended, in the order in which they ended.
 
     Args:
-        trials: The trials.
-        objective: What gets better.
-        constraints: What a trial must meet to be the best.
+        trials: The trials by id.
+        config: The objective, and what a trial must meet to be the best.
     """
-    trials = list(trials)
-    ended = sorted((trial for trial in trials if trial.has_ended), key=lambda trial: (trial.ended or 0.0, trial.id))
-    clock, best, epochs = _WorkingTime(trials), None, 0
+    objective = config.objectives[0]
+    ended = sorted((trial for trial in trials.values() if trial.has_ended), key=lambda trial: (trial.ended or 0.0,
+                                                                                               trial.id))
+    clock, epochs = _WorkingTime(trials.values()), 0
+    best: Trial | None = None
     steps: list[Step] = []
     for trial in ended:
-        value, epochs = number_or_none(measure_of(trial, objective)), epochs + trial.epochs
-        if value is not None and counts(trial, constraints) and (best is None or objective.better(value, best)):
-            best = value
-        steps.append(Step(trial=trial.id, status=trial.status, number=len(steps) + 1, epochs=epochs, value=value,
-                          minutes=clock.seconds_until(trial.ended) / 60.0, best=best))
+        epochs += trained_epochs(trial, trials)
+        if may_win(trial, config) and beats(trial, best, config):
+            best = trial
+        steps.append(Step(
+            trial=trial.id, status=trial.status, number=len(steps) + 1, epochs=epochs,
+            minutes=clock.seconds_until(trial.ended) / 60.0, value=number_or_none(measure_of(trial, objective)),
+            best=best.measures[objective.name] if best else None))
     return steps
 
 

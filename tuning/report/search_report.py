@@ -21,11 +21,11 @@ from tuning.report.axes import Axis, axes_of
 from tuning.report.hparams import write_hparams
 from tuning.report.importance import Importance, importance_of
 from tuning.report.plots import PLOTS
-from tuning.report.progress import Step, counts, progress_of
+from tuning.report.progress import Step, steps_of
 from tuning.report.summary_text import markdown
 from tuning.report.tables import epochs_csv, trials_csv
 from tuning.spaces.space import SearchSpace
-from tuning.study.pareto import front, measure_of
+from tuning.study.pareto import measure_of
 from tuning.study.state import SearchView
 from tuning.trial import Trial
 
@@ -41,6 +41,8 @@ class SearchReport:
         trials: All trials in the order in which they began.
         remarks: What the search noted on its way.
         running: Whether a process works on the search now.
+        epochs: Epochs that were trained, over all trials.
+        seconds: Wall-clock seconds that processes worked on the search.
         best: The best trial of those that met the constraints; None where there is none.
         front: The trials that no other beats in every objective; with one objective the best alone.
         steps: The ended trials in the order in which they ended, with the best result so far.
@@ -52,6 +54,8 @@ class SearchReport:
     trials: tuple[Trial, ...]
     remarks: tuple[str, ...]
     running: bool
+    epochs: int
+    seconds: float
     best: Trial | None
     front: tuple[Trial, ...]
     steps: tuple[Step, ...]
@@ -69,14 +73,10 @@ class SearchReport:
             The report; no file is written.
         """
         config, trials = view.config, tuple(view.trials.values())
-        objective = config.objectives[0]
-        good = [trial for trial in trials if counts(trial, config.constraints)
-                and math.isfinite(measure_of(trial, objective))]
         axes = axes_of(SearchSpace.from_dict(config.space).dimensions if config.space else (), trials)
-        best = min(good, key=lambda trial: (objective.loss(measure_of(trial, objective)), trial.id), default=None)
-        return cls(config=config, trials=trials, remarks=tuple(map(str, view.remarks)), running=bool(view.owner),
-                   best=best, front=_front(config, trials, best), axes=axes,
-                   steps=tuple(progress_of(trials, objective, config.constraints)),
+        return cls(config=config, trials=trials, remarks=tuple(remark.text for remark in view.remarks),
+                   running=view.alive, epochs=view.progress.epochs, seconds=view.progress.seconds, best=view.best,
+                   front=view.front, axes=axes, steps=tuple(steps_of(view.trials, config)),
                    importance=_importance(config, trials, axes))
 
     @property
@@ -95,8 +95,8 @@ class SearchReport:
         """Returns the report as JSON-ready data."""
         return _json_object({
             "format": FORMAT, "kind": "tuning.report", "running": self.running, "config": self.config.to_dict(),
-            "statuses": self.statuses, "epochs": sum(trial.epochs for trial in self.trials),
-            "minutes": self.steps[-1].minutes if self.steps else 0.0, "overhead_seconds": self.overhead_seconds,
+            "statuses": self.statuses, "epochs": self.epochs,
+            "seconds": self.seconds, "overhead_seconds": self.overhead_seconds,
             "best": self.best.id if self.best else None, "front": [trial.id for trial in self.front],
             "trials": [_trial_dict(trial) for trial in self.trials], "steps": [step.to_dict() for step in self.steps],
             "importance": self.importance.to_dict(), "remarks": list(self.remarks)})
@@ -124,12 +124,6 @@ class SearchReport:
             _replaced(target / name, partial(_write_text, text))
         write_hparams(target / "tensorboard", self.trials, self.axes, self.config)
         return tuple(target / name for name in (*texts, *drawn))
-
-
-def _front(config: SearchConfig, trials: tuple[Trial, ...], best: Trial | None) -> tuple[Trial, ...]:
-    if len(config.objectives) == 1:
-        return (best,) if best else ()
-    return tuple(front(trials, config.objectives, config.constraints))
 
 
 def _importance(config: SearchConfig, trials: tuple[Trial, ...], axes: tuple[Axis, ...]) -> Importance:

@@ -34,10 +34,8 @@ def summary_sentence(report: SearchReport) -> str:
     if not count:
         return "No trial has begun yet."
     statuses = ", ".join(f"{number} {_STATUS_WORDS[status]}" for status, number in report.statuses.items())
-    epochs = sum(trial.epochs for trial in report.trials)
-    minutes = report.steps[-1].minutes if report.steps else 0.0
-    text = (f"{count} trial{'s' if count != 1 else ''} ({statuses}), {epochs} epoch{'s' if epochs != 1 else ''} in "
-            f"{_duration(minutes)}.")
+    text = (f"{count} trial{'s' if count != 1 else ''} ({statuses}), {report.epochs} "
+            f"epoch{'s' if report.epochs != 1 else ''} in {_duration(report.seconds)}.")
     if report.best is None:
         return f"{text} No trial has a result that meets the constraints yet."
     return f"{text} The best is trial {report.best.id} with {results_of(report.best, report)}."
@@ -139,7 +137,7 @@ def _spread(trial: Trial, name: str) -> str:
     return f" ± {trial.spread[name]:.2g}" if name in trial.spread else ""
 
 
-def _duration(minutes: float) -> str:
-    if minutes < 1.0:
-        return f"{60 * minutes:.0f} seconds"
-    return f"{minutes:.1f} minutes" if minutes < 90.0 else f"{minutes / 60:.1f} hours"
+def _duration(seconds: float) -> str:
+    if seconds < 60.0:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.1f} minutes" if seconds < 5400.0 else f"{seconds / 3600:.1f} hours"
