@@ -111,8 +111,8 @@ def _require_same_rounds(folder: SearchFolder, config: SearchConfig, state: Mapp
     theirs = "brackets" in state
     if theirs != (config.oracle == "hyperband"):
         what = "is Hyperband's" if theirs else "is not Hyperband's"
-        raise _refusal(folder, f"it {what}, and this one's oracle is {config.oracle}; their trials run for other numbers "
-                               "of epochs")
+        raise _refusal(folder, f"it {what}, and this one's oracle is {config.oracle}; their trials run for other "
+                               "numbers of epochs")
     if theirs:
         wanted = {"max_epochs": config.epochs, "factor": config.oracle_options.get("factor", 3)}
         for name, value in wanted.items():
