@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
 import os
@@ -11,6 +12,8 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from tuning.config import SearchConfig
+from tuning.errors import SearchError
+from tuning.executors.local import LocalEngine
 from tuning.executors.protocol import Engine
 from tuning.final_score import FinalScore, final_score
 from tuning.folder import SearchFolder
@@ -49,6 +52,13 @@ class SearchResult:
     finished: bool
     final: FinalScore | None = None
 
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the result as JSON-ready data, the trials without their epochs."""
+        return {"folder": str(self.folder.path), "finished": self.finished, "config": self.config.to_dict(),
+                "best": self.best.id if self.best else None, "front": [trial.id for trial in self.front],
+                "final": self.final.to_dict() if self.final else None,
+                "trials": [trial_dict(trial) for trial in self.trials.values()]}
+
 
 def run_search(config: SearchConfig | None, folder: str | os.PathLike[str], *, engine: Engine | None = None,
                listener: Any = None, judge: bool = True, tell: Callable[[str], None] | None = None) -> SearchResult:
@@ -69,11 +79,17 @@ def run_search(config: SearchConfig | None, folder: str | os.PathLike[str], *, e
         SearchError: The search cannot begin or go on; the message says what to do.
     """
     place = SearchFolder.at(folder)
-    with Study.open(place, config, listener=listener) as study:
+    engine = engine or make_engine("local")
+    with contextlib.ExitStack() as stack:
+        if isinstance(engine, LocalEngine):  # it imports what trials need while the study opens
+            stack.callback(engine.close)
+            engine.warm_up()
+        study = stack.enter_context(Study.open(place, config, listener=listener, declare=_declare))
         if not study.done:
-            (engine or make_engine("local")).run(study)
+            engine.run(study)
         config, best, finished = study.config, study.best(), study.done
         trials, front = dict(study.trials), study.front()
+    _require_one_that_ran(trials, place)
     final = None
     if judge and finished and best is not None and config.model:
         if tell is not None:
@@ -81,6 +97,31 @@ def run_search(config: SearchConfig | None, folder: str | os.PathLike[str], *, e
         final = final_score(config, place, best.id)
     return SearchResult(folder=place, config=config, trials=trials, best=best, front=front, finished=finished,
                         final=final)
+
+
+def _declare(description: Mapping[str, Any]) -> Callable[[Any], Any]:
+    """What programs need is loaded only where a hypermodel of the user's has to be asked for its space."""
+    declare: Callable[..., Callable[[Any], Any]] = importlib.import_module("tuning.programs.loading").declare
+    return declare(description)
+
+
+def _require_one_that_ran(trials: Mapping[str, Trial], folder: SearchFolder) -> None:
+    """A mistake of the user's makes all trials fail in the same way: it is told as what it is."""
+    ended = [trial for trial in trials.values() if trial.has_ended]
+    if ended and all(trial.status == "failed" for trial in ended):
+        last = ended[-1]
+        raise SearchError(f"All {len(ended)} trials failed, the last one so: {last.error or last.kind} What they "
+                          f"printed is in {folder.log(last.id)}. Mend that, and begin in a new folder.")
+
+
+def trial_dict(trial: Trial) -> dict[str, Any]:
+    """Returns a trial as JSON-ready data, without its epochs.
+
+    Args:
+        trial: The trial.
+    """
+    return {name: getattr(trial, name) for name in ("id", "status", "measures", "spread", "attempts", "error", "kind",
+                                                    "epochs", "seconds")} | {"values": trial.searched}
 
 
 def make_engine(name: str, **options: Any) -> Engine:
