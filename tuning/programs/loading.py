@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tuning.config import SearchConfig
+from tuning.programs.keras_tuner_program import KerasTunerProgram
 from tuning.programs.protocol import Program
 from tuning.programs.zoo_program import ZooProgram
 
@@ -23,4 +24,4 @@ def load_program(description: Mapping[str, Any]) -> Program:
         ZooError: The description cannot be read, or what it names cannot be found.
     """
     config = SearchConfig.from_dict(description)
-    return ZooProgram(config)
+    return ZooProgram(config) if config.model else KerasTunerProgram(config)

@@ -18,7 +18,6 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Any, Protocol
 
 import keras
@@ -115,12 +114,12 @@ class Measurer:
         names = [name for name, measures in self._by_name.items() if name not in _after_training(measures)]
         if not names:
             return {}
-        path = self._folder / f"{_architecture(model)}.json"
-        values = _read(path)
+        architecture = _architecture(model)
+        values = self._known(architecture)
         missing = [name for name in names if name not in values]
         if missing:
             values |= self._measure(model, missing)
-            _write(path, values)
+            self._keep(architecture, values)
         wanted = {name: values[name] for name in names}
         if unmet(self._config.constraints, wanted):
             raise ConstraintBroken(wanted)
@@ -137,6 +136,21 @@ class Measurer:
         """
         return self._measure(model, [name for name, measures in self._by_name.items()
                                      if name in _after_training(measures)])
+
+    def _known(self, architecture: str | None) -> dict[str, float]:
+        try:
+            values = json.loads((self._folder / f"{architecture}.json").read_text())
+            return {str(name): float(value) for name, value in values.items()}
+        except (OSError, ValueError, TypeError, AttributeError):
+            return {}  # it is measured anew
+
+    def _keep(self, architecture: str | None, values: Mapping[str, float]) -> None:
+        if architecture is None:
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        temporary = self._folder / f".{architecture}.{os.getpid()}.tmp"
+        temporary.write_text(json.dumps(values) + "\n")
+        temporary.replace(self._folder / f"{architecture}.json")
 
     def _measure(self, model: keras.Model, names: Sequence[str]) -> dict[str, float]:
         values: dict[str, float] = {}
@@ -157,25 +171,18 @@ def _after_training(measures: Measures) -> Sequence[str]:
     return getattr(measures, "after_training", ())
 
 
-def _architecture(model: keras.Model) -> str:
-    """Returns what two models have in common that answer alike fast: a digest of everything but the numbers."""
+def _architecture(model: keras.Model) -> str | None:
+    """Returns a digest of everything but the numbers, which two models share that answer alike fast.
+
+    None where a model from elsewhere has no configuration to tell it by.
+    """
     record = record_of(model).to_dict()
+    try:
+        layers = "" if record["registered"] else model.to_json()
+    except (NotImplementedError, TypeError, ValueError):
+        return None
     arguments = {name: value for name, value in record["arguments"].items() if name not in _WITHOUT_EFFECT}
     content = {"name": record["name"], "arguments": arguments, "task": record["task"], "labels": record["labels"],
-               "preprocessing": record["preprocessing"], "versions": record["versions"],
+               "preprocessing": record["preprocessing"], "versions": record["versions"], "layers": layers,
                "variables": [f"{variable.path} {variable.dtype}{list(variable.shape)}" for variable in model.variables]}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
-
-
-def _read(path: Path) -> dict[str, float]:
-    try:
-        return {str(name): float(value) for name, value in json.loads(path.read_text()).items()}
-    except (OSError, ValueError, TypeError, AttributeError):
-        return {}  # it is measured anew
-
-
-def _write(path: Path, values: Mapping[str, float]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(values) + "\n")
-    temporary.replace(path)

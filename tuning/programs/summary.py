@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Mapping, Sequence
 
 from tuning.config import SearchConfig
@@ -45,16 +44,8 @@ class Executions:
         self._stopped = self._stopped or stopped
 
     def outcome(self) -> TrialOutcome:
-        """Returns the outcome of the attempt; its seconds are not known here."""
-        # What is learned gets better: only a whole training is held against the bounds.
-        whole = not self._stopped and self._task.until_epoch >= self._task.epochs
-        if whole and unmet(self._config.constraints, self._means()):
-            return infeasible(self._config, self._means(), self._measures)
+        """Returns the outcome of the attempt; the study holds it against the constraints."""
         return TrialOutcome(status="stopped" if self._stopped else "completed", executions=tuple(self._measures))
-
-    def _means(self) -> dict[str, float]:
-        names = set.intersection(*(set(measures) for measures in self._measures)) if self._measures else set()
-        return {name: statistics.fmean(measures[name] for measures in self._measures) for name in names}
 
 
 def require_objectives(config: SearchConfig, measures: Mapping[str, float], elsewhere: Sequence[str] = ()) -> None:
