@@ -101,7 +101,7 @@ def run_search(config: SearchConfig | None, folder: str | os.PathLike[str], *, e
 
 def _declare(description: Mapping[str, Any]) -> Callable[[Any], Any]:
     """What programs need is loaded only where a hypermodel of the user's has to be asked for its space."""
-    declare: Callable[..., Callable[[Any], Any]] = importlib.import_module("tuning.programs.loading").declare
+    declare: Callable[..., Callable[[Any], Any]] = importlib.import_module("tuning.programs.declaring").declare
     return declare(description)
 
 
