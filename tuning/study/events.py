@@ -7,8 +7,9 @@ from typing import Literal, Protocol
 
 from tuning.trial import EpochReport, Trial, TrialTask
 
-EndReason = Literal["finished", "asked", "interrupted"]
-"""The budget is used up or nothing is left to try; somebody asked it to stop; the engine left for another reason."""
+EndReason = Literal["finished", "failing", "asked", "interrupted"]
+"""The budget is used up or nothing is left to try; one trial after the other failed; somebody asked it to stop; the
+engine left for another reason."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -82,14 +82,16 @@ def read_journal(path: Path) -> JournalContent:
 
 
 def _refuse_damaged_middle(path: Path, tail: bytes, number: int) -> None:
-    """Raises if a line of `tail`, whose first does not belong there, is whole: no crash leaves that behind."""
-    for later in tail.split(b"\n")[:-1]:
-        if _decode(later, None) is not None:
+    """Raises if a whole line stands anywhere in `tail`, whose first does not belong there: no crash leaves that."""
+    place = tail.find(_HEAD)
+    while place >= 0 and (end := tail.find(b"\n", place)) >= 0:
+        if _decode(tail[place:end], None) is not None:
             raise StoreError(
                 f"The search's journal is damaged in its middle: line {number} of {path} does not fit its number or "
                 "checksum, but is no end that a crash leaves half-written; the file was changed, or the disk lost "
                 f"data. Put the file back from a copy; or keep what stands before it with: "
                 f"head -n {number - 1} {path} > kept && mv kept {path}")
+        place = tail.find(_HEAD, place + 1)
 
 
 def _encode(number: int, records: Sequence[Record]) -> bytes:

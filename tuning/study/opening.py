@@ -16,9 +16,8 @@ from tuning.folder import SearchFolder
 from tuning.oracles.protocol import Driver
 from tuning.study import records
 from tuning.study.identity import read_config, require_same, write_config
-from tuning.study.journal import Journal, Record
-from tuning.study.lock import SearchLock
-from tuning.study.replay import SearchState
+from tuning.study.journal import Record
+from tuning.study.ledger import Ledger
 
 # Reached by their names, so that who only looks at a search, or brings a driver, does not wait for KerasTuner.
 _DRIVER = "tuning.oracles.driver:make_driver"
@@ -34,20 +33,14 @@ class Opened:
     Attributes:
         folder: The folder.
         config: What is searched.
-        lock: Holds the folder.
-        journal: Ready to be written.
-        state: What the journal tells.
+        ledger: Journal and state.
         driver: What chooses trials, restored.
-        notes: What the user is to know of the opening.
     """
 
     folder: SearchFolder
     config: SearchConfig
-    lock: SearchLock
-    journal: Journal
-    state: SearchState
+    ledger: Ledger
     driver: Driver
-    notes: tuple[str, ...]
 
 
 def open_search(folder: SearchFolder, config: SearchConfig | None, *, clock: Callable[[], float],
@@ -69,54 +62,41 @@ def open_search(folder: SearchFolder, config: SearchConfig | None, *, clock: Cal
         SearchError: The search cannot begin.
     """
     if config is None and not folder.config.exists() and not folder.journal.exists():
-        raise StoreError(f"There is no search in {folder.path}: {folder.config.name} is missing. Give the folder of a "
-                         "search, or what is to be searched.")
+        raise _no_search(folder)
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"The search's folder cannot be made: {folder.path}: {error.strerror}.") from error
-    lock = SearchLock(folder.lock)
-    try:
-        journal = Journal(folder.journal)
-    except BaseException:
-        lock.release()
-        raise
-    try:
-        return _open_held(folder, config, lock, journal, clock, declare, driver)
-    except BaseException:
-        journal.close()
-        lock.release()
-        raise
+    ledger = Ledger(folder)
+    with ledger.closed_if_it_fails():
+        wanted = _agreed(folder, config, ledger)
+        declared = declare(wanted.to_dict()) if declare is not None and wanted.hypermodel else None
+        made = (driver or _load(_DRIVER))(wanted, folder, declared)
+        write_config(folder, wanted)
+        described = json.loads(json.dumps(wanted.to_dict()))
+        ledger.write(records.opened(clock(), os.getpid(), socket.gethostname(),
+                                    None if ledger.state.config == described else described),
+                     *(_adopted(folder, wanted, clock()) if ledger.is_new else ()))
+        made.restore(tuple(ledger.state.trials.values()))
+        folder.stop_request.unlink(missing_ok=True)
+    return Opened(folder=folder, config=wanted, ledger=ledger, driver=made)
 
 
-def _open_held(folder: SearchFolder, config: SearchConfig | None, lock: SearchLock, journal: Journal,
-               clock: Callable[[], float], declare: Declare | None, make: Callable[..., Driver] | None) -> Opened:
-    state = SearchState()
-    for record in journal.content.records:
-        state.apply(record)
-    known = read_config(folder) or (None if state.config is None else SearchConfig.from_dict(state.config))
+def _agreed(folder: SearchFolder, config: SearchConfig | None, ledger: Ledger) -> SearchConfig:
+    """Returns what is searched: what was given, if it is the same search as the folder's, or what the folder holds."""
+    noted = ledger.state.config
+    known = read_config(folder) or (None if noted is None else SearchConfig.from_dict(noted))
     wanted = config or known
     if wanted is None:
-        raise StoreError(f"There is no search in {folder.path}: neither {folder.config.name} nor the journal says "
-                         "what is searched. Give what is to be searched.")
+        raise _no_search(folder)
     if known is not None:
         require_same(known, wanted, folder)
-    declared = declare(wanted.to_dict()) if declare is not None and wanted.hypermodel else None
-    driver = (make or _load(_DRIVER))(wanted, folder, declared)
-    notes = () if journal.cut is None else (
-        f"the journal's last line was left half-written by a crash; it was cut off and is kept in {journal.cut.name}",)
-    write_config(folder, wanted)
-    described = json.loads(json.dumps(wanted.to_dict()))
-    fresh = [records.opened(clock(), os.getpid(), socket.gethostname(),
-                            None if state.config == described else described)]
-    if not journal.content.lines:
-        fresh += _adopted(folder, wanted, clock())
-    journal.append(fresh)
-    for record in fresh:
-        state.apply(record)
-    driver.restore(tuple(state.trials.values()))
-    folder.stop_request.unlink(missing_ok=True)
-    return Opened(folder=folder, config=wanted, lock=lock, journal=journal, state=state, driver=driver, notes=notes)
+    return wanted
+
+
+def _no_search(folder: SearchFolder) -> StoreError:
+    return StoreError(f"There is no search in {folder.path}: {folder.config.name} is missing. Give the folder of a "
+                      "search, or what is to be searched.")
 
 
 def _adopted(folder: SearchFolder, config: SearchConfig, now: float) -> list[Record]:

@@ -15,7 +15,7 @@ from tuning.study.budget import Progress, progress_of
 from tuning.study.identity import read_config
 from tuning.study.journal import read_journal
 from tuning.study.lock import is_held
-from tuning.study.measures import best_trial, may_win
+from tuning.study.measures import best_trial
 from tuning.study.replay import Owner, Remarked, SearchState
 from tuning.trial import Trial, TrialTask
 
@@ -33,7 +33,7 @@ class SearchView:
         owner: The process that works on the search, or that did so last; None before the first.
         alive: Whether a process works on it now.
         stopping: Whether it was asked to stop and has not yet.
-        reason: Why the last process left: "finished", "asked" or "interrupted"; "" while one works, or if it died.
+        reason: Why the last process left, of `tuning.study.events.EndReason`; "" while one works, or if it died.
         begun_at: Seconds since 1970 when the search was begun, or None.
         last_time: Seconds since 1970 of what happened last, or 0.
         progress: How much of the budget is used.
@@ -106,8 +106,7 @@ def front_of(trials: Mapping[str, Trial], config: SearchConfig) -> tuple[Trial, 
     if len(config.objectives) == 1:
         best = best_trial(trials.values(), config)
         return () if best is None else (best,)
-    able = [trial for trial in trials.values() if may_win(trial, config)]
-    return tuple(pareto.front(able, config.objectives, config.constraints))
+    return tuple(pareto.front(trials.values(), config.objectives, config.constraints))
 
 
 def request_stop(folder: SearchFolder) -> bool:

@@ -15,9 +15,8 @@ from tuning.oracles.protocol import Driver, Exhausted, Proposal, Waiting
 from tuning.study import records
 from tuning.study.budget import Progress, progress_of
 from tuning.study.events import EndReason, EpochDone, Event, Listener, Remark, SearchEnded, TrialBegun, TrialEnded
-from tuning.study.journal import Journal, Record
 from tuning.study.judging import TRIED_AGAIN, judged
-from tuning.study.lock import SearchLock
+from tuning.study.ledger import Ledger
 from tuning.study.measures import beats, best_trial, may_win
 from tuning.study.opening import Opened, open_search
 from tuning.study.recipe import Recipes
@@ -40,9 +39,8 @@ class Study:
     def __init__(self, opened: Opened, listener: Listener | None, clock: Callable[[], float]) -> None:
         self._folder = opened.folder
         self._config = opened.config
-        self._lock: SearchLock = opened.lock
-        self._journal: Journal = opened.journal
-        self._state: SearchState = opened.state
+        self._ledger: Ledger = opened.ledger
+        self._state: SearchState = opened.ledger.state
         self._driver: Driver = opened.driver
         self._listener = listener
         self._clock = clock
@@ -56,8 +54,6 @@ class Study:
         self._exhausted = False
         self._failures = 0
         self._asked_to_stop = False
-        self._batch: list[Record] | None = None
-        self._closed = False
 
     @classmethod
     def open(cls, folder: SearchFolder, config: SearchConfig | None = None, *, listener: Listener | None = None,
@@ -85,13 +81,9 @@ class Study:
             SearchError: The search cannot begin, for instance because its space is empty.
         """
         opened = open_search(folder, config, clock=clock, declare=declare, driver=driver)
-        try:
+        with opened.ledger.closed_if_it_fails():
             study = cls(opened, listener, clock)
-            study._bring_up_to_date(opened.notes)
-        except BaseException:
-            opened.journal.close()
-            opened.lock.release()
-            raise
+            study._make_good()
         return study
 
     # === What is known ===
@@ -159,7 +151,7 @@ class Study:
         Raises:
             StoreError: The journal cannot be written; the same call later returns the same attempt.
         """
-        self._require_open()
+        self._ledger.require_open()
         if self.stopping:
             return None
         if self._waiting:
@@ -182,7 +174,7 @@ class Study:
             SearchError: There is no such trial.
             StoreError: The journal cannot be written; the epoch is not known then.
         """
-        self._require_open()
+        self._ledger.require_open()
         trial = self._trial(trial_id)
         if trial_id not in self._running:
             return False
@@ -190,8 +182,8 @@ class Study:
         place = (report.execution, report.epoch)
         is_new = place not in decided
         if is_new:
-            stop = self._rule_stops(trial, report)
-            self._write(records.epoch(self._clock(), trial_id, report, stop=stop))
+            stop = self._stopper.decide(trial, report, self.trials)
+            self._ledger.write(records.epoch(self._clock(), trial_id, report, stop=stop))
         else:
             stop = decided[place]
         goes_on = self._goes_on(trial_id, report, stop)
@@ -210,7 +202,7 @@ class Study:
             SearchError: There is no such trial.
             StoreError: The disk is full. What the journal has is not lost; open the search again.
         """
-        self._require_open()
+        self._ledger.require_open()
         trial = self._trial(trial_id)
         if trial_id not in self._running:
             return
@@ -233,8 +225,8 @@ class Study:
         Raises:
             StoreError: The journal cannot be written.
         """
-        self._require_open()
-        self._write(records.remark(self._clock(), text, trial))
+        self._ledger.require_open()
+        self._ledger.write(records.remark(self._clock(), text, trial))
         self._tell_listener(Remark(text=text, trial=trial))
 
     def request_stop(self) -> None:
@@ -248,29 +240,21 @@ class Study:
         Raises:
             StoreError: The journal cannot be written: nothing of it is kept, and the study is closed.
         """
-        self._batch = []
-        try:
+        with self._ledger.batch():
             yield
-        finally:
-            written, self._batch = self._batch, None
-            try:
-                self._journal.append(written)
-            except BaseException:
-                self._release()
-                raise
         self._save()
 
     def close(self) -> None:
         """Leaves the search to others; a second time does nothing. Trials that run count as interrupted."""
-        if self._closed:
+        if self._ledger.closed:
             return
-        reason: EndReason = "finished" if self.done else "asked" if self.stopping else "interrupted"
+        reason = self._why_it_ends()
         try:
             with contextlib.suppress(StoreError):  # a full disk: what is missing is made anew by the next `open`
-                self._write(records.closed(self._clock(), reason))
+                self._ledger.write(records.closed(self._clock(), reason))
                 self._driver.save(force=True)
         finally:
-            self._release()
+            self._ledger.close()
         self._tell_listener(SearchEnded(reason=reason))
 
     def __enter__(self) -> Self:
@@ -282,8 +266,14 @@ class Study:
 
     # === How ===
 
+    def _why_it_ends(self) -> EndReason:
+        if self.done:
+            return "failing" if self._failures >= _FAILURES_IN_A_ROW else "finished"
+        return "asked" if self.stopping else "interrupted"
+
     def _propose(self) -> Proposal | None:
-        found = self._driver.next()
+        with self._ledger.closed_if_it_fails():
+            found = self._driver.next()
         if isinstance(found, Proposal):
             return found
         if isinstance(found, Waiting) and not self._running:
@@ -298,7 +288,7 @@ class Study:
         task = TrialTask(trial=proposal.trial, values=records.plain(proposal.values),
                          seed=seed if parent is None else parent.seed, executions=self._config.executions,
                          epochs=self._config.epochs, until_epoch=proposal.until_epoch, parent=proposal.parent)
-        self._write(records.begun(self._clock(), task, first=True))
+        self._ledger.write(records.begun(self._clock(), task, first=True))
         self._proposal = None
         self._save()
         return self._began(task)
@@ -306,7 +296,7 @@ class Study:
     def _begin_again(self, trial_id: str) -> TrialTask:
         known = self._state.tasks[trial_id]
         task = TrialTask.from_dict({**known.to_dict(), "attempt": known.attempt + 1})
-        self._write(records.begun(self._clock(), task, first=False))
+        self._ledger.write(records.begun(self._clock(), task, first=False))
         self._waiting.remove(trial_id)
         return self._began(task)
 
@@ -314,12 +304,6 @@ class Study:
         self._running[task.trial] = ""
         self._tell_listener(TrialBegun(trial=self._state.trials[task.trial], task=task))
         return task
-
-    def _rule_stops(self, trial: Trial, report: EpochReport) -> bool:
-        if self._stopper is None:
-            return False
-        known = trial.replace(history=(*trial.history, report))
-        return self._stopper.decide(known, report, self._state.trials)
 
     def _goes_on(self, trial_id: str, report: EpochReport, stop: bool) -> bool:
         task = self._state.tasks[trial_id]
@@ -330,20 +314,21 @@ class Study:
         return not reason
 
     def _rest(self, trial_id: str, outcome: TrialOutcome, *, counts: bool) -> None:
-        self._write(records.attempt(self._clock(), trial_id, outcome, counts=counts))
+        self._ledger.write(records.attempt(self._clock(), trial_id, outcome, counts=counts))
         del self._running[trial_id]
         self._waiting.append(trial_id)
         place = {name: index for index, name in enumerate(self._state.open)}
         self._waiting.sort(key=place.__getitem__)
 
     def _end(self, trial_id: str, outcome: TrialOutcome) -> None:
-        self._write(records.ended(self._clock(), trial_id, outcome))
+        self._ledger.write(records.ended(self._clock(), trial_id, outcome))
         del self._running[trial_id]
         trial = self._state.trials[trial_id]
         self._ended += 1
         self._exhausted = False
         self._failures = self._failures + 1 if trial.kind == "error" else 0
-        self._driver.ended(trial, self.trials)
+        with self._ledger.closed_if_it_fails():
+            self._driver.ended(trial, self.trials)
         is_best = may_win(trial, self._config) and beats(trial, self._best, self._config)
         self._best = trial if is_best else self._best
         self._recipes.write_trial(trial, self._state.tasks[trial_id])
@@ -353,18 +338,17 @@ class Study:
                         "more are begun. Mend the cause and run the same command again.")
         self._tell_listener(TrialEnded(trial=trial, is_best=is_best))
 
-    def _bring_up_to_date(self, notes: tuple[str, ...]) -> None:
-        """Makes anew what a crash may have kept from being written after the journal had it."""
-        for text in notes:
+    def _make_good(self) -> None:
+        """Writes what a crash may have kept from being written after the journal had it."""
+        for text in self._ledger.notes:
             self.remark(text)
         self._recipes.write_missing(self._state.trials.values(), self._state.tasks)
         self._save()
 
     def _save(self) -> None:
-        if self._batch is not None:
-            return
-        self._recipes.write_winner(self._best, self._state.tasks)
-        self._driver.save()
+        if not self._ledger.in_batch:
+            self._recipes.write_winner(self._best, self._state.tasks)
+            self._driver.save()
 
     def _trial(self, trial_id: str) -> Trial:
         if trial_id not in self._state.trials:
@@ -372,22 +356,6 @@ class Study:
                               f"{', '.join(self._state.trials) or 'none'}.")
         return self._state.trials[trial_id]
 
-    def _write(self, record: Record) -> None:
-        if self._batch is None:
-            self._journal.append([record])
-        else:
-            self._batch.append(record)
-        self._state.apply(record)
-
     def _tell_listener(self, event: Event) -> None:
         if self._listener is not None:
             self._listener(event)
-
-    def _require_open(self) -> None:
-        if self._closed:
-            raise StoreError(f"The study of {self._folder.path} is closed. Open it again to go on.")
-
-    def _release(self) -> None:
-        self._closed = True
-        self._journal.close()
-        self._lock.release()
