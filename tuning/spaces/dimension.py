@@ -23,6 +23,7 @@ NOTHING = "none"
 
 # A stepped float is a sum of steps; this many digits tell the steps apart and leave the rounding out.
 _DIGITS = 12
+_MOST_STEPS = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,13 +107,22 @@ class Dimension:
         return tuple(_label(value) for value in values)
 
     @property
+    def steps(self) -> tuple[float, ...]:
+        """The values of a range of equal steps between numbers that need not be whole; else empty."""
+        if self.kind != "float" or self.step is None or self.log:
+            return ()
+        low, _ = self._ends()
+        return tuple(_clean(low + place * self.step) for place in range(self.size or 0))
+
+    @property
     def start(self) -> Any:
         """The value to begin with, as a tuner holds it."""
         if self.kind in ("fixed", "choice"):
             values = (self.default,) if self.kind == "fixed" else self.choices
             place = values.index(self.default) if self.default is not None and self.default in values else 0
             return self.labels[place]
-        return self.low if self.default is None else self.default
+        start = self.low if self.default is None else self.default
+        return min(self.steps, key=lambda step: abs(step - float(start or 0.0))) if self.steps else start
 
     @property
     def size(self) -> int | None:
@@ -147,7 +157,7 @@ class Dimension:
             return self.default if self.kind == "fixed" else self.choices[place]
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self._error("its values are numbers", value)
-        return int(value) if self.kind == "int" else float(f"{value:.{_DIGITS}g}")
+        return int(value) if self.kind == "int" else _clean(value)
 
     def at(self, share: float) -> Any:
         """Returns the value at a share of the range, as a tuner holds it.
@@ -157,6 +167,8 @@ class Dimension:
         """
         if self.kind in ("fixed", "choice"):
             return self.labels[int(share * len(self.labels))]
+        if self.steps:
+            return self.steps[int(share * len(self.steps))]
         low, high = self._ends()
         if self.step is not None:
             place = int(share * (self.size or 1))
@@ -164,7 +176,7 @@ class Dimension:
         else:
             end = high + 1 if self.kind == "int" else high
             value = low * (end / low) ** share if self.log else low + share * (end - low)
-        return int(value + 1e-9) if self.kind == "int" else value
+        return min(int(value + 1e-9), int(high)) if self.kind == "int" else min(value, high)
 
     def replace(self, **changes: Any) -> Dimension:
         """Returns a copy with other values in the named fields, checked anew."""
@@ -224,6 +236,8 @@ class Dimension:
             raise self._error("`low` must be above 0 on a logarithmic scale", self.low)
         if self.step is not None and self.step <= (1 if self.log else 0):
             raise self._error(f"`step` must be above {1 if self.log else 0}", self.step)
+        if self.kind == "float" and self.step is not None and not self.log and (high - low) / self.step > _MOST_STEPS:
+            raise self._error(f"more than {_MOST_STEPS} steps are as good as none, so leave `step` out", self.step)
         if self.default is not None and not low <= self.default <= high:
             raise self._error(f"`default` must lie in [{low}, {high}]", self.default)
 
@@ -234,6 +248,10 @@ class Dimension:
 
     def _error(self, expected: str, received: Any) -> SpaceError:
         return SpaceError(f"The hyperparameter {self.name!r}: {expected}. Received: {received!r}")
+
+
+def _clean(value: float) -> float:
+    return float(f"{value:.{_DIGITS}g}")
 
 
 def _label(value: Any) -> str:

@@ -61,17 +61,17 @@ def _read(path: Path) -> Any:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise SpaceError(f"The space file {path} cannot be read: {error}") from error
-    if path.suffix.lower() == ".json":
-        try:
-            return json.loads(text, object_pairs_hook=_once)
-        except json.JSONDecodeError as error:
-            raise SpaceError(f"The space file {path} is no JSON: {error}") from error
-    if yaml is None:
+    is_json = path.suffix.lower() == ".json"
+    if not is_json and yaml is None:
         raise MissingDependencyError("PyYAML", "tune", "Reading a space file in YAML (JSON needs nothing)")
     try:
+        if is_json:
+            return json.loads(text, object_pairs_hook=_once)
         return _with_numbers(yaml.load(text, Loader=_loader()))  # a subclass of the safe loader
-    except yaml.YAMLError as error:
-        raise SpaceError(f"The space file {path} is no YAML: {error}") from error
+    except SpaceError as error:
+        raise SpaceError(f"{path}: {error}") from error
+    except (ValueError if is_json else yaml.YAMLError) as error:
+        raise SpaceError(f"The space file {path} is no {'JSON' if is_json else 'YAML'}: {error}") from error
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

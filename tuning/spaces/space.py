@@ -259,6 +259,9 @@ def _declare(hp: Any, dimension: Dimension) -> None:
             hp.Boolean(dimension.name, default=dimension.start)
         else:
             hp.Choice(dimension.name, list(dimension.labels), default=dimension.start)
+    elif dimension.steps:
+        # KerasTuner divides by the step and rounds down, which loses the end of ranges such as 0 to 0.5 by 0.1.
+        hp.Choice(dimension.name, list(dimension.steps), default=dimension.start)
     else:
         make = hp.Int if dimension.kind == "int" else hp.Float
         make(dimension.name, dimension.low, dimension.high, step=dimension.step, default=dimension.start,

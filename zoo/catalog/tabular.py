@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from zoo.spec import ModelSpec, TensorInfo, TensorPreprocessing, TrainingDefaults, Tunable
 
-_HIDDEN = {"hidden_units": Tunable(low=8, high=1024, log=True), "dropout": Tunable(low=0.0, high=0.5, step=0.1),
+_HIDDEN = {"hidden_units": Tunable(low=8, high=1024, log=True),
+           "hidden_activation": Tunable(choices=("relu", "sigmoid", "tanh")),
+           "dropout": Tunable(low=0.0, high=0.5, step=0.1),
            "l2": Tunable(low=1e-6, high=1e-2, log=True)}
 
 SPECS: tuple[ModelSpec, ...] = (
