@@ -158,9 +158,27 @@ def _flat(prefix: str, metrics: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _provenance(record: Mapping[str, Any]) -> Iterator[str]:
-    weights, training = record.get("weights") or {}, record.get("training") or {}
+    weights, training = record.get("weights") or {}, dict(record.get("training") or {})
+    search = training.pop("search", None)
     yield "- Weights: " + (", ".join(f"{key} {value}" for key, value in _flat("", weights)) or "random or " + _UNKNOWN)
     yield "- Training: " + (", ".join(f"{key} {value}" for key, value in _flat("", training)) or _UNKNOWN)
+    if isinstance(search, Mapping):
+        yield f"- Search: {_search(search)}"
+
+
+def _search(search: Mapping[str, Any]) -> str:
+    """Which trial of which search, what was chosen in it, and what for."""
+    place = "the best " if search.get("best") else "on the Pareto front " if search.get("on_front") else ""
+    of = f" {place}of {search['trials']}" if "trials" in search else ""
+    wanted = " and ".join([*search.get("objectives", ()), *search.get("constraints", ())])
+    return (f"trial {search.get('trial')}{of} in `{search.get('folder')}`, searched for {wanted} "
+            f"({search.get('oracle')}, seed {search.get('seed')}); chosen: {_listed(search.get('values') or {})}; "
+            f"measured: {_listed(search.get('measures') or {})}")
+
+
+def _listed(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+                     for name, value in values.items()) or _UNKNOWN
 
 
 def _limits(manifest: Manifest) -> Iterator[str]:
