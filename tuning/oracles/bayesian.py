@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import scipy.optimize  # type: ignore[import-untyped]
 from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import threadpool_limits
 
 from tuning.config import SearchConfig
 from tuning.oracles.records import Records
@@ -36,8 +36,9 @@ _BEST, _LATEST = 100, 200
 # Starts of the fit of the kernel's scale; KerasTuner takes 20, for which its single scale has no use.
 _RESTARTS = 4
 
-# Places at which the acquisition function is evaluated, and how many of the best are followed to their minimum.
-_PLACES, _FOLLOWED = 1500, 4
+# Places at which the acquisition function is evaluated; how many of the best are looked around at, and how far.
+_PLACES, _FOLLOWED = 1500, 10
+_STEPS = (0.1, 0.05, 0.02, 0.01, 0.004)
 
 
 class BayesianStrategy(Strategy):
@@ -94,7 +95,9 @@ class BayesianStrategy(Strategy):
     def _guided(self, judged: Mapping[str, float]) -> dict[str, Any]:
         oracle = self._oracle
         sign = -1.0 if oracle.objective.direction == "max" else 1.0
-        with lent(oracle, {trial: sign * loss for trial, loss in judged.items()}), warnings.catch_warnings():
+        scores = {trial: sign * loss for trial, loss in judged.items()}
+        # Matrices as small as these are slower on several threads, the more so beside running trials.
+        with lent(oracle, scores), warnings.catch_warnings(), threadpool_limits(1):
             # A kernel's scale that ends at its bound says nothing to the user.
             warnings.simplefilter("ignore", ConvergenceWarning)
             points, losses = self._vectors(judged, with_running=False)
@@ -104,9 +107,10 @@ class BayesianStrategy(Strategy):
                 # last proposal, so that a search that goes on after a crash guesses the same.
                 points, losses = self._vectors(judged, with_running=True)
                 oracle.gpr.fit(points, losses)
-        seeds = points[np.argsort(losses, kind="stable")[:10]]
-        random = np.random.default_rng([oracle.seed, len(oracle.trials)])
-        return plain(oracle._vector_to_values(_lowest(oracle.gpr, oracle.beta, seeds, random)))
+            seeds = points[np.argsort(losses, kind="stable")[:_FOLLOWED]]
+            random = np.random.default_rng([oracle.seed, len(oracle.trials)])
+            place = _lowest(oracle.gpr, oracle.beta, seeds, random)
+        return plain(oracle._vector_to_values(place))
 
     def _vectors(self, judged: Mapping[str, float], *, with_running: bool) -> tuple[Array, Array]:
         oracle = self._oracle
@@ -152,19 +156,22 @@ def _most_telling(judged: Mapping[str, float], started: Sequence[str]) -> set[st
 
 
 def _lowest(process: Any, beta: float, seeds: Array, random: np.random.Generator) -> Array:
-    # The place in the unit cube where the lower confidence bound is least, looked for everywhere and near the best.
-    def bound(places: Array) -> Array:
-        mean, deviation = process.predict(np.atleast_2d(places), return_std=True)
-        return np.asarray(mean - beta * deviation, dtype=np.float64).reshape(-1)
+    # The place in the unit cube where the lower confidence bound is least: looked for everywhere and near the best
+    # trials, then ever more closely around the best places.
+    places = np.concatenate([random.uniform(size=(_PLACES, seeds.shape[1])), seeds])
+    heights = _bound(process, beta, places)
+    for step in _STEPS:
+        best = np.argsort(heights, kind="stable")[:_FOLLOWED]
+        around = np.repeat(places[best], 20, axis=0)
+        # Half of the moves change a single coordinate, so that one at its end can stay there.
+        moves = random.normal(0.0, step, around.shape)
+        moves[::2] *= np.eye(around.shape[1])[random.integers(around.shape[1], size=len(moves[::2]))]
+        around = np.clip(around + moves, 0.0, 1.0)
+        places = np.concatenate([places[best], around])
+        heights = np.concatenate([heights[best], _bound(process, beta, around)])
+    return np.asarray(places[np.argmin(heights)], dtype=np.float64)
 
-    dimensions = seeds.shape[1]
-    near = np.clip(np.repeat(seeds, 20, axis=0) + random.normal(0.0, 0.1, (20 * len(seeds), dimensions)), 0.0, 1.0)
-    places = np.concatenate([random.uniform(size=(_PLACES, dimensions)), near])
-    heights = bound(places)
-    found, height = places[np.argmin(heights)], float(heights.min())
-    for place in places[np.argsort(heights, kind="stable")[:_FOLLOWED]]:
-        result = scipy.optimize.minimize(lambda x: float(bound(x)[0]), x0=place, bounds=[(0.0, 1.0)] * dimensions,
-                                         method="L-BFGS-B", options={"maxiter": 30})
-        if result.fun < height:
-            found, height = np.clip(result.x, 0.0, 1.0), float(result.fun)
-    return np.asarray(found, dtype=np.float64)
+
+def _bound(process: Any, beta: float, places: Array) -> Array:
+    mean, deviation = process.predict(places, return_std=True)
+    return np.asarray(mean - beta * deviation, dtype=np.float64).reshape(-1)

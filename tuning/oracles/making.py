@@ -33,6 +33,9 @@ _SEED_FOR_ZERO = 1_000_003
 # so many. KerasTuner would take three times as many, which is more than most searches have.
 _FEWEST_RANDOM = 5
 
+# Draws of known points after which a space counts as exhausted. KerasTuner's 20 leave points of small spaces untried.
+_MOST_COLLISIONS = 500
+
 # A space that opens a new condition at every look would keep the exploration below going for ever.
 _MOST_LOOKS = 1_000
 
@@ -67,6 +70,7 @@ def make_oracle(config: SearchConfig, declare: Declare) -> Any:
         raise ArgumentError(f"`oracle_options` do not fit the {config.oracle} oracle: {error}. "
                             f"Received: {dict(config.oracle_options)}") from error
     oracle.verbose = 0
+    oracle._max_collisions = _MOST_COLLISIONS
     _declare_all(oracle, declare)
     if config.oracle == "bayesian" and oracle.num_initial_points is None:
         oracle.num_initial_points = max(_FEWEST_RANDOM, 1 + len(oracle._nonfixed_space()))
