@@ -27,6 +27,8 @@ class RayEngine:
         max_concurrent: Largest number of trials at once; None takes as many as the nodes hold. Give it for a cluster
             that grows on demand: as many are asked for, even while there is no room.
         storage: Folder of Ray Tune's own records; None takes "ray" in the search's folder.
+        fork: Whether trials are forked from one process per worker that has imported everything, as `LocalEngine`
+            takes it; None where that is safe on the node.
         runner: What a trial's process runs its program with, as "module:function".
 
     Raises:
@@ -35,7 +37,7 @@ class RayEngine:
 
     def __init__(self, address: str | None = None, cpus_per_trial: float = 1, gpus_per_trial: float = 0,
                  max_concurrent: int | None = None, storage: str | os.PathLike[str] | None = None, *,
-                 runner: str = RUNNER) -> None:
+                 fork: bool | None = None, runner: str = RUNNER) -> None:
         _require_amount("cpus_per_trial", cpus_per_trial)
         _require_amount("gpus_per_trial", gpus_per_trial)
         if not cpus_per_trial and not gpus_per_trial:
@@ -49,6 +51,7 @@ class RayEngine:
         self.gpus_per_trial = gpus_per_trial
         self.max_concurrent = max_concurrent
         self.storage = None if storage is None else Path(storage)
+        self.fork = fork
         self.runner = runner
 
     def run(self, study: Study) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
+import logging
 import math
 import os
 import signal
@@ -14,6 +16,7 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.tune.stopper import NoopStopper
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from tuning.errors import EngineError
@@ -60,7 +63,7 @@ def run(engine: RayEngine, study: Study) -> None:
         probe = study.folder.path / f".{name}"
         probe.touch()
         facts = {"program": study.program, "folder": str(study.folder.path), "probe": str(probe),
-                 "runner": engine.runner, "modules": WARMED if engine.runner == RUNNER else (), "versions": versions(),
+                 "runner": engine.runner, "fork": engine.fork, "modules": WARMED if engine.runner == RUNNER else (), "versions": versions(),
                  "threads": max(1, math.floor(engine.cpus_per_trial))}
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         mailbox = ray.remote(Mailbox).options(name=name, num_cpus=0, max_concurrency=_MANY,
@@ -101,6 +104,9 @@ class _Ending(tune.Stopper):  # type: ignore[misc]  # Ray's classes are Any
         self._study = study
         self._link = link
         self._signals = signals
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return NoopStopper, ()  # for Tune's own record of the search, which nobody goes on from
 
     def __call__(self, trial_id: str, result: Mapping[str, Any]) -> bool:
         return False
@@ -156,14 +162,34 @@ def _cluster(address: str | None) -> Iterator[None]:
                    "object_store_memory": _OBJECT_STORE_BYTES}
     try:
         with _environment({"RAY_USAGE_STATS_ENABLED": "0"}):
-            ray.init(**options, log_to_driver=False, logging_level="ERROR")
+            ray.init(**options, log_to_driver=False, logging_level="CRITICAL")
     except Exception as error:
         what = f"No Ray cluster answers at {named}" if named else "Ray could not be started on this machine"
         raise EngineError(f"{what}: {error}") from error
     try:
-        yield
+        with _silence():
+            yield
     finally:
         ray.shutdown()
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Keeps Ray's notes about nodes off the standard output, which belongs to the live table or to JSON.
+
+    A trial that is lost with its node is told of by the study. Ray has no public switch for this.
+    """
+    worker = importlib.import_module("ray._private.worker")
+    before = getattr(worker, "_worker_logs_enabled", True)
+    worker._worker_logs_enabled = False
+    logger = logging.getLogger("ray.tune")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        worker._worker_logs_enabled = before
+        logger.setLevel(level)
 
 
 @contextlib.contextmanager

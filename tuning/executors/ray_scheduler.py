@@ -6,9 +6,12 @@ epoch into its journal, and the trial is told to finish instead of being taken d
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from ray import cloudpickle
 from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError
 from ray.tune.schedulers import FIFOScheduler
 
@@ -63,8 +66,7 @@ class StudyScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray's classes are 
             tune_controller: Tune's.
             trial: Tune's.
         """
-        error = trial.get_pickled_error()
-        self._link.lost(trial.trial_id, loss_of(error if error is not None else RayError(trial.get_error())))
+        self._link.lost(trial.trial_id, loss_of(_error_of(trial)))
 
     def choose_trial_to_run(self, tune_controller: Any) -> None:
         """Leaves the choice to Tune, which keeps the waiting trials in order without looking through all of them.
@@ -72,6 +74,16 @@ class StudyScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray's classes are 
         Args:
             tune_controller: Tune's.
         """
+
+
+def _error_of(trial: Any) -> Exception:
+    """Returns what Tune has written down beside the trial: Ray's own error, or its text."""
+    if trial.pickled_error_file is not None:
+        with contextlib.suppress(Exception):  # of a class that is not here
+            error = cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
+            if isinstance(error, Exception):
+                return error
+    return RayError(Path(trial.error_file).read_text() if trial.error_file else "no reason was given")
 
 
 def loss_of(error: Exception) -> Loss:
@@ -90,5 +102,5 @@ def loss_of(error: Exception) -> Loss:
         # The process that watches the trial refused: it cannot run any.
         return Loss("error", f"No trial can be run on a node of the Ray cluster: {lines[-1]}", engine=True)
     if isinstance(error, RayActorError):
-        return Loss("lost", f"The process or its node is gone: {lines[0]}")
+        return Loss("lost", f"The worker of Ray that watched the trial is gone, or its node: {lines[0]}")
     return Loss("lost", f"Ray lost the trial: {lines[-1]}")

@@ -43,9 +43,11 @@ class RayTrial(tune.Trainable):  # type: ignore[misc]  # Ray's classes are Any
         self._search_ends = self._mailbox.ended.remote()
         cards = ",".join(str(card) for card in ray.get_runtime_context().get_accelerator_ids().get("GPU", ()))
         share = Share(threads=self._facts["threads"], gpu=cards)
-        self._host = TrialHost(self._facts["runner"], tuple(self._facts["modules"]), share, NodeQuiet())
+        self._host = TrialHost(self._facts["runner"], tuple(self._facts["modules"]), share, NodeQuiet(),
+                               fork=self._facts["fork"])
         self._task = _task(config)
         self._has_begun = self._is_judged = False
+        self._raylet = os.getppid()
 
     def reset_config(self, new_config: Mapping[str, str]) -> bool:
         """Takes the next attempt.
@@ -79,6 +81,10 @@ class RayTrial(tune.Trainable):  # type: ignore[misc]  # Ray's classes are Any
         self._host.close()
 
     def _must_end(self) -> bool:
+        if os.getppid() != self._raylet:
+            # The node is dead to the cluster, which will run the trial elsewhere; two may not write into its folder.
+            self._host.close()
+            os._exit(1)
         done, _ = ray.wait([self._search_ends], timeout=0)
         return bool(done)
 
