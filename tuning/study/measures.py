@@ -24,7 +24,7 @@ def mean_and_spread(executions: Sequence[Measures]) -> tuple[dict[str, float], d
         least two have.
     """
     names = dict.fromkeys(name for values in executions for name in values)
-    columns = {name: [values[name] for values in executions if name in values] for name in names}
+    columns = {name: [float(values[name]) for values in executions if name in values] for name in names}
     return ({name: _mean(column) for name, column in columns.items()},
             {name: _deviation(column) for name, column in columns.items() if len(column) > 1})
 

@@ -182,7 +182,7 @@ class Study:
         place = (report.execution, report.epoch)
         is_new = place not in decided
         if is_new:
-            stop = self._stopper.decide(trial, report, self.trials)
+            stop = any(decided.values()) or self._stopper.decide(trial, report, self.trials)
             self._ledger.write(records.epoch(self._clock(), trial_id, report, stop=stop))
         else:
             stop = decided[place]
