@@ -103,14 +103,15 @@ class Records:
             record.metrics.register(name, direction=directions.get(name, direction_of(name)))
             each = [execution[name] for execution in trial.executions if name in execution]
             for value in each or [trial.measures.get(name, reached.get(name, math.nan))]:
-                record.metrics.update(name, value, step=step)
+                if not math.isnan(value):
+                    record.metrics.metrics[name].update(float(value), step=step)
         if record.status != "COMPLETED":
             return
         score = reached[self._objectives[0].name]
         if len(self._objectives) > 1:
             score = sum(objective.loss(reached[objective.name]) for objective in self._objectives)
             record.metrics.register(_SUM, direction="min")
-            record.metrics.update(_SUM, score, step=step)
+            record.metrics.metrics[_SUM].update(float(score), step=step)
         record.score = float(score)
         record.best_step = step
 
