@@ -104,7 +104,8 @@ def _adopted(folder: SearchFolder, config: SearchConfig, now: float) -> list[Rec
     if not (folder.path / "oracle.json").exists():
         return []
     trials = _load(_ADOPTION)(folder, config)
-    return [records.adopted(now, trial, config.seed + place * config.executions, config.epochs)
+    return [records.adopted(now, trial, config.seed + place * config.executions,
+                            int(trial.values.get("tuner/epochs", config.epochs)))
             for place, trial in enumerate(trials)]
 
 
