@@ -10,7 +10,7 @@ from tuning.errors import SpaceError
 from tuning.spaces.dimension import Dimension
 from tuning.spaces.space import SearchSpace
 from tuning.spaces.training_space import Situation, training_dimensions
-from zoo.errors import ArgumentError
+from zoo.errors import ArgumentError, UnknownNameError
 from zoo.registry import default_registry
 from zoo.spec import ModelSpec, Task, Tunable
 from zoo.training.config import TrainingConfig
@@ -79,7 +79,7 @@ def check_space(space: SearchSpace, *, build: Mapping[str, Any] | None = None,
         try:
             TrainingConfig.for_spec(spec.training, **{**(training or {}), **chosen})
             registry.check(space.model, **{**(build or {}), **own})
-        except ArgumentError as error:
+        except (ArgumentError, UnknownNameError) as error:
             raise SpaceError(f"The search space of {space.model} has points that cannot be trained, such as "
                              f"{_shown(values)}: {error}") from error
 

@@ -53,7 +53,7 @@ def read_space(path: str | os.PathLike[str], space: SearchSpace | None = None) -
             return whole if whole.model else SearchSpace(whole.dimensions, space.model)
         return space.changed(read)
     except SpaceError as error:
-        raise SpaceError(f"{path}: {error}") from error
+        raise SpaceError(f"The space file {path}: {error}") from error
 
 
 def _read(path: Path) -> Any:
@@ -61,17 +61,26 @@ def _read(path: Path) -> Any:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise SpaceError(f"The space file {path} cannot be read: {error}") from error
-    is_json = path.suffix.lower() == ".json"
-    if not is_json and yaml is None:
+    try:
+        return _from_json(text) if path.suffix.lower() == ".json" else _from_yaml(text)
+    except SpaceError as error:
+        raise SpaceError(f"The space file {path}: {error}") from error
+
+
+def _from_json(text: str) -> Any:
+    try:
+        return json.loads(text, object_pairs_hook=_once)
+    except json.JSONDecodeError as error:
+        raise SpaceError(f"this is no JSON: {error}") from error
+
+
+def _from_yaml(text: str) -> Any:
+    if yaml is None:
         raise MissingDependencyError("PyYAML", "tune", "Reading a space file in YAML (JSON needs nothing)")
     try:
-        if is_json:
-            return json.loads(text, object_pairs_hook=_once)
         return _with_numbers(yaml.load(text, Loader=_loader()))  # a subclass of the safe loader
-    except SpaceError as error:
-        raise SpaceError(f"{path}: {error}") from error
-    except (ValueError if is_json else yaml.YAMLError) as error:
-        raise SpaceError(f"The space file {path} is no {'JSON' if is_json else 'YAML'}: {error}") from error
+    except yaml.YAMLError as error:
+        raise SpaceError(f"this is no YAML: {error}") from error
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -54,11 +54,11 @@ def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "text", "message"), [
     ("s.yaml", "- dropout\n", r"maps the names of hyperparameters to .*s.yaml holds: \"\['dropout'\]\""),
-    ("s.yaml", "a: [1, 2\n", "s.yaml is no YAML"), ("s.json", "{", "s.json is no JSON"),
+    ("s.yaml", "a: [1, 2\n", "s.yaml: this is no YAML"), ("s.json", "{", "s.json: this is no JSON"),
     ("s.yaml", "dropout: 0.1\ndropout: 0.2\n", r"s\.\w+: 'dropout' stands there twice"),
     ("s.json", '{"dropout": 0.1, "dropout": 0.2}', r"s\.\w+: 'dropout' stands there twice"),
     ("s.yaml", "dropout: 1..\n", r"s.yaml: The hyperparameter 'dropout' cannot be read"),
-    ("s.yaml", "a: !!python/object/apply:os.getcwd []\n", "s.yaml is no YAML"),
+    ("s.yaml", "a: !!python/object/apply:os.getcwd []\n", "s.yaml: this is no YAML"),
 ])
 def test_a_broken_file_is_named(tmp_path: Path, name: str, text: str, message: str) -> None:
     """The message names the file and what is wrong in it; nothing in a file is ever run."""
