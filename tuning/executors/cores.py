@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,10 +55,23 @@ def shares(jobs: int | None = None) -> tuple[Share, ...]:
         within = min(len(cores), math.ceil(quota)) if quota is not None else len(cores)
         blocks, threads = ((),) * count, (max(1, within // count),) * count
     else:
-        blocks = _blocks(cores, count)
+        blocks = divided(cores, count)
         threads = tuple(len(block) for block in blocks)
     return tuple(Share(cores=block, threads=width, gpu=cards[number % len(cards)] if cards else "")
                  for number, (block, width) in enumerate(zip(blocks, threads, strict=True)))
+
+
+def divided(cores: tuple[int, ...], count: int) -> tuple[tuple[int, ...], ...]:
+    """Divides cores into blocks of neighbours, as equal as may be; with too few of them each is given several times.
+
+    Args:
+        cores: The cores.
+        count: How many blocks.
+    """
+    if count > len(cores):
+        return tuple((cores[number % len(cores)],) for number in range(count))
+    edges = [number * len(cores) // count for number in range(count + 1)]
+    return tuple(cores[low:high] for low, high in itertools.pairwise(edges))
 
 
 def usable_cores() -> tuple[int, ...]:
@@ -74,18 +86,21 @@ def visible_gpus() -> tuple[str, ...]:
 
     No library is asked: a driver that was begun cannot be taken along into a forked process.
     """
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    present = len(list(Path("/dev").glob("nvidia[0-9]*")))
-    if not present or sys.platform != "linux":
-        return ()
-    if named is None:
+    return cards(os.environ.get("CUDA_VISIBLE_DEVICES"), len(list(Path("/dev").glob("nvidia[0-9]*"))))
+
+
+def cards(named: str | None, present: int) -> tuple[str, ...]:
+    """Returns the cards that a value of `CUDA_VISIBLE_DEVICES` leaves.
+
+    Args:
+        named: The variable's value; None where it is not set.
+        present: How many cards the machine has.
+    """
+    if named is None or not present:
         return tuple(str(number) for number in range(present))
-    cards: list[str] = []
-    for name in (part.strip() for part in named.split(",")):
-        if not name or name.startswith("-"):  # the list ends at the first that is none
-            break
-        cards.append(name)
-    return tuple(cards)
+    names = (part.strip() for part in named.split(","))
+    # The driver ends the list at the first that is none.
+    return tuple(itertools.takewhile(lambda name: name and not name.startswith("-"), names))
 
 
 def available_memory() -> int | None:
@@ -106,13 +121,6 @@ def _default_jobs(cores: int) -> int:
     jobs = cores if cores <= _ONE_EACH_UP_TO else max(_ONE_EACH_UP_TO, cores // 2)
     memory = available_memory()
     return jobs if memory is None else max(1, min(jobs, memory // _BYTES_PER_TRIAL))
-
-
-def _blocks(cores: tuple[int, ...], count: int) -> tuple[tuple[int, ...], ...]:
-    if count > len(cores):
-        return tuple((cores[number % len(cores)],) for number in range(count))
-    edges = [number * len(cores) // count for number in range(count + 1)]
-    return tuple(cores[low:high] for low, high in itertools.pairwise(edges))
 
 
 def _quota() -> float | None:

@@ -26,6 +26,7 @@ import socket
 import sys
 import time
 import traceback
+import warnings
 from typing import Any, NoReturn
 
 from tuning.executors.trial_process import Runner, end_with, load_runner, serve
@@ -133,11 +134,14 @@ class Zygote:
 def _fork_patiently() -> int:
     sys.stdout.flush()
     sys.stderr.flush()
-    try:
-        return os.fork()
-    except OSError:  # no process or memory to spare at this moment, as after the death of a large trial
-        time.sleep(_FORK_AGAIN_S)
-        return os.fork()
+    with warnings.catch_warnings():
+        # Python 3.12 and later warn of threads that are not taken along: TensorFlow's that sleep until its first op.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        try:
+            return os.fork()
+        except OSError:  # no process or memory to spare at this moment, as after the death of a large trial
+            time.sleep(_FORK_AGAIN_S)
+            return os.fork()
 
 
 def _kill_all(group: int) -> None:

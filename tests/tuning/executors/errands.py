@@ -79,7 +79,8 @@ def do_eat(context: ChannelContext, folder: Path, megabytes: str, first_time: bo
 def do_hang(context: ChannelContext, folder: Path, argument: str, first_time: bool) -> None:
     """Never ends, nor does what it began."""
     begun = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-    (folder / "began").write_text(str(begun.pid))
+    (folder / "writing").write_text(str(begun.pid))
+    (folder / "writing").rename(folder / "began")
     time.sleep(600)
 
 
@@ -122,3 +123,16 @@ def do_measure_and_die(context: ChannelContext, folder: Path, seconds: str, firs
     with context.quiet():
         os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(60)
+
+
+def do_full_disk(context: ChannelContext, folder: Path, argument: str, first_time: bool) -> TrialOutcome | None:
+    """Says at the first attempt that the disk is full."""
+    if first_time:
+        return TrialOutcome(status="interrupted", error="No space left on device")
+    return None
+
+
+def do_hang_once(context: ChannelContext, folder: Path, argument: str, first_time: bool) -> None:
+    """Hangs at the first attempt."""
+    if first_time:
+        do_hang(context, folder, argument, first_time)
