@@ -168,8 +168,8 @@ def _provenance(record: Mapping[str, Any]) -> Iterator[str]:
 
 def _search(search: Mapping[str, Any]) -> str:
     """Which trial of which search, what was chosen in it, and what for."""
-    place = "the best " if search.get("best") else "on the Pareto front " if search.get("on_front") else ""
-    of = f" {place}of {search['trials']}" if "trials" in search else ""
+    place = ", the best" if search.get("best") else ", on the Pareto front" if search.get("on_front") else ""
+    of = f"{place} of {search['trials']}" if "trials" in search else ""
     wanted = " and ".join([*search.get("objectives", ()), *search.get("constraints", ())])
     return (f"trial {search.get('trial')}{of} in `{search.get('folder')}`, searched for {wanted} "
             f"({search.get('oracle')}, seed {search.get('seed')}); chosen: {_listed(search.get('values') or {})}; "

@@ -11,12 +11,14 @@ What can be measured comes from installed packages, through the entry-point grou
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import importlib.metadata
 import json
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -115,11 +117,12 @@ class Measurer:
         if not names:
             return {}
         architecture = _architecture(model)
-        values = self._known(architecture)
-        missing = [name for name in names if name not in values]
-        if missing:
-            values |= self._measure(model, missing)
-            self._keep(architecture, values)
+        with self._one_at_a_time(architecture):
+            values = self._known(architecture)
+            missing = [name for name in names if name not in values]
+            if missing:
+                values |= self._measure(model, missing)
+                self._keep(architecture, values)
         wanted = {name: values[name] for name in names}
         if unmet(self._config.constraints, wanted):
             raise ConstraintBroken(wanted)
@@ -137,6 +140,18 @@ class Measurer:
         return self._measure(model, [name for name, measures in self._by_name.items()
                                      if name in _after_training(measures)])
 
+    @contextlib.contextmanager
+    def _one_at_a_time(self, architecture: str | None) -> Iterator[None]:
+        """Lets a second trial of the same architecture wait for the first one's values: equals must not differ."""
+        if architecture is None:
+            yield
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with (self._folder / f".{architecture}.lock").open("a") as lock:
+            with contextlib.suppress(OSError):  # a network's file system may have no locks; then both measure
+                fcntl.flock(lock, fcntl.LOCK_EX)  # let go of when the file is closed, however this process ends
+            yield
+
     def _known(self, architecture: str | None) -> dict[str, float]:
         try:
             values = json.loads((self._folder / f"{architecture}.json").read_text())
@@ -147,7 +162,6 @@ class Measurer:
     def _keep(self, architecture: str | None, values: Mapping[str, float]) -> None:
         if architecture is None:
             return
-        self._folder.mkdir(parents=True, exist_ok=True)
         temporary = self._folder / f".{architecture}.{os.getpid()}.tmp"
         temporary.write_text(json.dumps(values) + "\n")
         temporary.replace(self._folder / f"{architecture}.json")
