@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 import os
@@ -48,17 +49,17 @@ def shares(jobs: int | None = None) -> tuple[Share, ...]:
     """
     if jobs is not None and (isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1):
         raise ArgumentError(f"`jobs` is how many trials run at once, a whole number above 0. Received: {jobs!r}")
-    cards, cores = visible_gpus(), usable_cores()
-    count = jobs or len(cards) or _default_jobs(len(cores))
+    gpus, cores = visible_gpus(), usable_cores()
+    count = jobs or len(gpus) or _default_jobs(len(cores))
     quota = _quota()
     if not hasattr(os, "sched_setaffinity") or (quota is not None and quota < len(cores)):
         within = min(len(cores), math.ceil(quota)) if quota is not None else len(cores)
-        blocks, threads = ((),) * count, (max(1, within // count),) * count
+        free = Share(threads=max(1, within // count))
+        found = [free] * count
     else:
-        blocks = divided(cores, count)
-        threads = tuple(len(block) for block in blocks)
-    return tuple(Share(cores=block, threads=width, gpu=cards[number % len(cards)] if cards else "")
-                 for number, (block, width) in enumerate(zip(blocks, threads, strict=True)))
+        found = [Share(cores=block, threads=len(block)) for block in divided(cores, count)]
+    return tuple(dataclasses.replace(share, gpu=gpus[number % len(gpus)] if gpus else "")
+                 for number, share in enumerate(found))
 
 
 def divided(cores: tuple[int, ...], count: int) -> tuple[tuple[int, ...], ...]:

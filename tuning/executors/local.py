@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from tuning.executors.cores import shares
-from tuning.executors.launching import Launcher, make_launcher
+from tuning.executors.launching import Launcher
+from tuning.executors.starting import RUNNER, make_launcher
 from tuning.executors.stop_signals import StopSignals
 from tuning.executors.trial_loop import TrialLoop
 from tuning.study.study import Study
 from zoo.errors import ArgumentError
-
-RUNNER = "tuning.programs.running:run_task"
-# Imported once, in the process that trials are forked from. Nothing of them computes anything when it is imported.
-WARMED = ("tensorflow", "keras", "zoo.runs", "keras_tuner")
 
 
 class LocalEngine:
@@ -77,4 +74,4 @@ class LocalEngine:
 
     def _launch(self) -> Launcher:
         warm, self._warm = self._warm, None
-        return warm or make_launcher(self._runner, WARMED if self._runner == RUNNER else (), fork=self._fork)
+        return warm or make_launcher(self._runner, fork=self._fork)

@@ -53,7 +53,7 @@ def serve(end: socket.socket, load: Callable[[], Runner]) -> NoReturn:
         channel = Channel(end)
         order = channel.receive()
         if order is not None:
-            take_cores(order["share"])
+            take_share(order["share"])
             runner = load()
             settle_libraries(int(order["share"]["threads"]), seed=int(order["task"].get("seed", 0)))
             task, folder = TrialTask.from_dict(order["task"]), SearchFolder(Path(order["folder"]))
@@ -94,8 +94,8 @@ def attempt(runner: Runner, program: Mapping[str, Any], context: ChannelContext)
                             seconds=time.monotonic() - begun)
 
 
-def take_cores(share: Mapping[str, Any]) -> None:
-    """Binds this process to its cores, and libraries that are loaded from here on to as many threads.
+def take_share(share: Mapping[str, Any]) -> None:
+    """Binds this process to its cores and card, and libraries that are loaded from here on to as many threads.
 
     Args:
         share: A `tuning.executors.cores.Share` as a dict.
@@ -105,6 +105,9 @@ def take_cores(share: Mapping[str, Any]) -> None:
             os.sched_setaffinity(0, share["cores"])
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(share["threads"])
+    if share["gpu"]:  # read when the first op runs
+        os.environ["CUDA_VISIBLE_DEVICES"] = share["gpu"]
+        os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"
 
 
 def settle_libraries(threads: int, *, seed: int) -> None:

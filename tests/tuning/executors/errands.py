@@ -136,3 +136,9 @@ def do_hang_once(context: ChannelContext, folder: Path, argument: str, first_tim
     """Hangs at the first attempt."""
     if first_time:
         do_hang(context, folder, argument, first_time)
+
+
+def do_show_card(context: ChannelContext, folder: Path, argument: str, first_time: bool) -> None:
+    """Writes down which card TensorFlow would see."""
+    names = ("CUDA_VISIBLE_DEVICES", "TF_FORCE_GPU_ALLOW_GROWTH")
+    (folder / "card").write_text(json.dumps([os.environ.get(name) for name in names]))
