@@ -65,7 +65,7 @@ def adopted(time: float, trial: Trial, seed: int, until_epoch: int) -> Record:
     """Returns the record of a trial that plain KerasTuner ran."""
     return {"kind": "adopted", "time": time, "trial": trial.id, "values": plain(trial.values), "status": trial.status,
             "executions": [numbers(values) for values in trial.executions], "error": trial.error,
-            "parent": trial.parent, "started": trial.started, "ended": trial.ended, "seed": seed,
+            "failure": trial.kind, "parent": trial.parent, "started": trial.started, "ended": trial.ended, "seed": seed,
             "until_epoch": until_epoch}
 
 

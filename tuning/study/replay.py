@@ -187,8 +187,8 @@ class SearchState:
         self._add(record)
         self.trials[record["trial"]] = Trial(
             id=record["trial"], values=record["values"], status=record["status"], measures=measures, spread=spread,
-            executions=executions, attempts=1, error=record["error"], parent=record["parent"],
-            started=record["started"], ended=record["ended"])
+            executions=executions, attempts=1, error=record["error"], kind=record["failure"],
+            parent=record["parent"], started=record["started"], ended=record["ended"])
         if not self.trials[record["trial"]].has_ended:
             self.open[record["trial"]] = Open(inherited=self._inherited(record))
 
