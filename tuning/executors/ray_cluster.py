@@ -8,7 +8,7 @@ import math
 import os
 from pathlib import Path
 
-from tuning.executors.local import RUNNER
+from tuning.executors.starting import RUNNER
 from tuning.study.study import Study
 from zoo.errors import ArgumentError, MissingDependencyError
 

@@ -20,13 +20,13 @@ from ray.tune.stopper import NoopStopper
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from tuning.errors import EngineError
-from tuning.executors.local import RUNNER, WARMED
 from tuning.executors.ray_cluster import RayEngine
 from tuning.executors.ray_link import StudyLink
 from tuning.executors.ray_mailbox import Mailbox
 from tuning.executors.ray_scheduler import StudyScheduler
 from tuning.executors.ray_searcher import StudySearcher
 from tuning.executors.ray_trainable import RayTrial, versions
+from tuning.executors.starting import RUNNER, WARMED
 from tuning.executors.stop_signals import StopSignals
 from tuning.study.study import Study
 
@@ -63,7 +63,8 @@ def run(engine: RayEngine, study: Study) -> None:
         probe = study.folder.path / f".{name}"
         probe.touch()
         facts = {"program": study.program, "folder": str(study.folder.path), "probe": str(probe),
-                 "runner": engine.runner, "fork": engine.fork, "modules": WARMED if engine.runner == RUNNER else (), "versions": versions(),
+                 "versions": versions(), "runner": engine.runner, "fork": engine.fork,
+                 "modules": WARMED if engine.runner == RUNNER else (),
                  "threads": max(1, math.floor(engine.cpus_per_trial))}
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         mailbox = ray.remote(Mailbox).options(name=name, num_cpus=0, max_concurrency=_MANY,
@@ -179,7 +180,7 @@ def _silence() -> Iterator[None]:
 
     A trial that is lost with its node is told of by the study. Ray has no public switch for this.
     """
-    worker = importlib.import_module("ray._private.worker")
+    worker: Any = importlib.import_module("ray._private.worker")
     before = getattr(worker, "_worker_logs_enabled", True)
     worker._worker_logs_enabled = False
     logger = logging.getLogger("ray.tune")
