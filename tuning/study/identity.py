@@ -80,11 +80,19 @@ def require_same(known: SearchConfig, wanted: SearchConfig, folder: SearchFolder
 
 
 def _differences(first: Any, second: Any, name: str) -> Iterator[tuple[str, Any, Any]]:
+    first, second = _by_name(first), _by_name(second)
     if isinstance(first, Mapping) and isinstance(second, Mapping):
         for key in dict.fromkeys([*first, *second]):
             yield from _differences(first.get(key, _ABSENT), second.get(key, _ABSENT), f"{name}.{key}".strip("."))
     elif first != second:
         yield name, first, second
+
+
+def _by_name(value: Any) -> Any:
+    """Returns a list of named things, as a space's dimensions are, by their names, and anything else as it is."""
+    if isinstance(value, list) and value and all(isinstance(entry, Mapping) and "name" in entry for entry in value):
+        return {entry["name"]: entry for entry in value}
+    return value
 
 
 def _plain(values: Mapping[str, Any]) -> Any:

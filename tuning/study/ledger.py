@@ -80,16 +80,18 @@ class Ledger:
         Raises:
             StoreError: The journal cannot be written. Nothing inside is kept, and the ledger is closed.
         """
-        if self._batch is not None:
-            raise ValueError("A batch holds no other batch.")
+        if self._batch is not None:  # one inside another ends with it
+            yield
+            return
         self.require_open()
         self._batch = []
         try:
             yield
         finally:
             written, self._batch = self._batch, None
-            with self.closed_if_it_fails():
-                self._journal.append(written)
+            if not self._closed:
+                with self.closed_if_it_fails():
+                    self._journal.append(written)
 
     @contextlib.contextmanager
     def closed_if_it_fails(self) -> Iterator[None]:

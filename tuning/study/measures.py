@@ -72,19 +72,21 @@ def beats(first: Trial, second: Trial | None, config: SearchConfig) -> bool:
     Args:
         first: A trial for which `may_win` holds.
         second: Another, or None.
-        config: The objectives; the first decides, the later ones where all before are equal.
+        config: The objectives; the first decides, the later ones where all before are equal; of trials that are
+            equal in all the one with the smaller number is better, so that the order of endings decides nothing.
     """
     if second is None:
         return True
-    losses = [[o.loss(trial.measures[o.name]) for o in config.objectives] for trial in (first, second)]
-    return losses[0] < losses[1]
+    keys = [([o.loss(trial.measures[o.name]) for o in config.objectives], len(trial.id), trial.id)
+            for trial in (first, second)]
+    return keys[0] < keys[1]
 
 
 def best_trial(trials: Iterable[Trial], config: SearchConfig) -> Trial | None:
     """Returns the best trial by the first objective, or None if none may win.
 
     Args:
-        trials: Trials; of equal ones the earliest wins.
+        trials: Trials, in any order.
         config: Objectives and constraints.
     """
     best: Trial | None = None

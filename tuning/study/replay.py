@@ -93,9 +93,11 @@ class SearchState:
         Args:
             record: As `tuning.study.records` writes it; one of an unknown kind is left out.
         """
-        take: Callable[[Record], None] | None = getattr(self, f"_{record['kind']}", None)
-        if take is not None:
-            take(record)
+        takes: Mapping[str, Callable[[Record], None]] = {
+            "opened": self._opened, "closed": self._closed, "begun": self._begun, "epoch": self._epoch,
+            "attempt": self._attempt, "ended": self._ended, "adopted": self._adopted, "remark": self._remark}
+        if record["kind"] in takes:
+            takes[record["kind"]](record)
         self.last_time = max(self.last_time, record["time"])
 
     def seconds(self, now: float | None = None) -> float:

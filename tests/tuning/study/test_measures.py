@@ -49,10 +49,13 @@ def test_who_may_win() -> None:
 
 
 def test_the_best_trial() -> None:
-    """The first objective decides, the second where the first is equal, the earlier where both are."""
+    """The first objective decides, the second where the first is equal, the smaller number where both are."""
     config = configuration(objectives=(ACCURACY, LOSS))
     trials = [trial(0, val_accuracy=0.8, val_loss=0.1), trial(1, val_accuracy=0.9, val_loss=0.5),
               trial(2, val_accuracy=0.9, val_loss=0.4), trial(3, val_accuracy=0.9, val_loss=0.4),
               trial(4, "failed", val_accuracy=1.0, val_loss=0.0)]
     assert best_trial(trials, config) is trials[2]
+    assert best_trial(reversed(trials), config) is trials[2]
     assert best_trial([], config) is None
+    many = [trial(9_999, val_accuracy=1.0, val_loss=0.0), trial(10_000, val_accuracy=1.0, val_loss=0.0)]
+    assert best_trial(reversed(many), config) is many[0]

@@ -29,7 +29,8 @@ def folder(tmp_path: Path) -> SearchFolder:
     ({"data": DataSource(path="/b")}, '`data.path` is "/a" there, and "/b" was given'),
     ({"objectives": (Objective.parse("val_loss"), Objective.parse("size_mb"))},
      '`objectives` is ["min:val_loss"] there, and ["min:val_loss", "min:size_mb"] was given'),
-    ({"space": SPACE.changed({"dropout": "0.1..0.2"}).to_dict(), "seed": 2}, "`space.dimensions` is "),
+    ({"space": SPACE.changed({"dropout": "0.1..0.2"}).to_dict(), "seed": 2},
+     "`space.dimensions.dropout.low` is 0.0 there, and 0.1 was given"),
 ])
 def test_another_search_is_refused(folder: SearchFolder, changes: dict[str, object], words: str) -> None:
     """A folder is not gone on with as another search; the message has the field and both values."""
