@@ -80,10 +80,11 @@ def _error_of(trial: Any) -> Exception:
     """Returns what Tune has written down beside the trial: Ray's own error, or its text."""
     if trial.pickled_error_file is not None:
         with contextlib.suppress(Exception):  # of a class that is not here
-            error = cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
+            error: object = cloudpickle.loads(Path(trial.pickled_error_file).read_bytes())
             if isinstance(error, Exception):
                 return error
-    return RayError(Path(trial.error_file).read_text() if trial.error_file else "no reason was given")
+    unknown: Exception = RayError(Path(trial.error_file).read_text() if trial.error_file else "no reason was given")
+    return unknown
 
 
 def loss_of(error: Exception) -> Loss:
