@@ -1,11 +1,11 @@
-"""How many blocks the networks have, so that a space can name depths to freeze without building one."""
+"""How much of a network can be frozen, known without building one."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from zoo.spec import ModelSpec
+from zoo.spec import ModelSpec, Task
 
 # The blocks that `frozen_layers` of `TrainingConfig` counts; tests/tuning/spaces/test_frozen_depth.py builds them all.
 # Inception V3 and the small networks have none.
@@ -21,6 +21,20 @@ _NETWORKS: Mapping[str, int] = MappingProxyType({
     "convnext_tiny": 18, "convnext_small": 36, "convnext_base": 36, "convnext_large": 36, "convnext_xlarge": 36,
     "vit_base_patch16_224": 12, "vit_large_patch16_224": 24,
 })
+# The layer "predictions" of MobileNet V3 is a softmax alone.
+_HEADS_WITHOUT_PARAMETERS = ("mobilenet_v3_small", "mobilenet_v3_large")
+_HEADED_TASKS = ("classification", "binary_classification", "regression", "token_classification",
+                 "masked_language_model")
+
+
+def head_learns_alone(spec: ModelSpec, task: Task) -> bool:
+    """Tells whether `frozen_epochs` finds a head with parameters.
+
+    Args:
+        spec: The model's description.
+        task: What it is built for.
+    """
+    return task in _HEADED_TASKS and spec.name not in _HEADS_WITHOUT_PARAMETERS
 
 
 def blocks_of(spec: ModelSpec) -> int:

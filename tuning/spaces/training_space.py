@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tuning.spaces.dimension import Dimension
-from tuning.spaces.frozen_depth import depths_to_freeze
+from tuning.spaces.frozen_depth import depths_to_freeze, head_learns_alone
 from zoo.spec import ImagePreprocessing, ModelSpec, Task
 
 _ADAPTIVE = ("adam", "adamw", "rmsprop")
@@ -17,7 +17,6 @@ _USUAL_ADAPTIVE_RATE = 1e-3
 _LOWEST_RATE_FROM_SCRATCH = 1e-4  # catalogue entries of language models tell the rate of fine-tuning
 _TRANSFORMERS = ("bert", "gpt2", "transformer", "vit")
 _CLASS_TASKS = ("classification", "binary_classification")
-_HEADED_TASKS = (*_CLASS_TASKS, "regression", "token_classification")
 _LEAST_STEPS = 4  # of an epoch, so that one epoch is not one step
 _LARGEST_GREY_ANGLE = 10  # degrees; digits and letters change their meaning in a mirror and beyond such a turn
 
@@ -155,7 +154,7 @@ def _freezing(situation: Situation) -> Iterator[Dimension]:
     if depths:
         yield _choice("frozen_layers", *depths)
     alone = sorted({0, 1, situation.epochs // 5})
-    if situation.task in _HEADED_TASKS and situation.epochs > 1:
+    if head_learns_alone(situation.spec, situation.task) and situation.epochs > 1:
         yield _choice("frozen_epochs", *(epochs for epochs in alone if epochs < situation.epochs))
 
 
