@@ -2,10 +2,12 @@
 
     <folder>/search.json             the configuration
     <folder>/journal.jsonl           what happened, in order; the truth that everything else is made from
+    <folder>/journal.jsonl.cut1      an end that a crash left half-written, as it was found and cut off
     <folder>/lock                    held by the process that works on the search
     <folder>/stop                    asks that process to stop
     <folder>/oracle.json, tuner0.json, trial_0007/trial.json     what KerasTuner reads
     <folder>/trial_0007/execution0/  the run folder of an execution, as `zoo train` leaves it
+    <folder>/trial_0007/recipe.json  what rebuilds this trial, as winner.json does the best
     <folder>/trial_0007/log.txt      what the trial's processes printed
     <folder>/winner.json             what rebuilds the best trial: `zoo build` and `zoo train --from-search`
     <folder>/report/                 tables and plots
