@@ -9,13 +9,13 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from tuning.executors.container import available_memory, cpu_quota
 from zoo.errors import ArgumentError
 
 # Up to this many cores a trial has one of its own: small models gain little from a second. Above, each has two.
 _ONE_EACH_UP_TO = 4
 # What a small training in TensorFlow needs at the least: more trials at once than fit would only end each other.
 _BYTES_PER_TRIAL = 1_500_000_000
-_CGROUP = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ def shares(jobs: int | None = None) -> tuple[Share, ...]:
         raise ArgumentError(f"`jobs` is how many trials run at once, a whole number above 0. Received: {jobs!r}")
     gpus, cores = visible_gpus(), usable_cores()
     count = jobs or len(gpus) or _default_jobs(len(cores))
-    quota = _quota()
+    quota = cpu_quota()
     if not hasattr(os, "sched_setaffinity") or (quota is not None and quota < len(cores)):
         within = min(len(cores), math.ceil(quota)) if quota is not None else len(cores)
         free = Share(threads=max(1, within // count))
@@ -104,42 +104,15 @@ def cards(named: str | None, present: int) -> tuple[str, ...]:
     return tuple(itertools.takewhile(lambda name: name and not name.startswith("-"), names))
 
 
-def available_memory() -> int | None:
-    """Returns the bytes that may still be taken, of the machine or of the container; None where that is unknown."""
-    found: list[int] = []
-    for line in _lines(Path("/proc/meminfo")):
-        if line.startswith("MemAvailable:"):
-            found.append(int(line.split()[1]) * 1024)
-    for limit, used in (("memory.max", "memory.current"),
-                        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes")):
-        most, taken = _lines(_CGROUP / limit), _lines(_CGROUP / used)
-        if most and taken and most[0].isdigit():
-            found.append(max(0, int(most[0]) - int(taken[0])))
-    return min(found, default=None)
-
-
 def _default_jobs(cores: int) -> int:
     jobs = cores if cores <= _ONE_EACH_UP_TO else max(_ONE_EACH_UP_TO, cores // 2)
     memory = available_memory()
     return jobs if memory is None else max(1, min(jobs, memory // _BYTES_PER_TRIAL))
 
 
-def _quota() -> float | None:
-    """Cores' worth of time that the container may use; None where it is not bounded."""
-    words = (_lines(_CGROUP / "cpu.max") or [""])[0].split()
-    if len(words) != 2:
-        words = [(_lines(_CGROUP / "cpu" / name) or [""])[0] for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us")]
-    return int(words[0]) / int(words[1]) if words[0].isdigit() and words[1].isdigit() else None
-
-
 def _place(core: int) -> tuple[int, int]:
     folder = Path(f"/sys/devices/system/cpu/cpu{core}/topology")
-    package, number = ((_lines(folder / name) or ["0"])[0] for name in ("physical_package_id", "core_id"))
-    return int(package), int(number)
-
-
-def _lines(path: Path) -> list[str]:
     try:
-        return path.read_text().splitlines()
-    except OSError:
-        return []
+        return int((folder / "physical_package_id").read_text()), int((folder / "core_id").read_text())
+    except (OSError, ValueError):
+        return 0, 0

@@ -15,9 +15,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from tuning.executors.attempts import Attempt, interrupted
+from tuning.executors.container import killed_for_memory
 from tuning.executors.cores import Share
 from tuning.executors.launching import Launcher, LauncherDied
-from tuning.executors.memory import killed_for_memory
 from tuning.executors.ray_quiet import NodeQuiet
 from tuning.executors.starting import make_launcher
 from tuning.folder import SearchFolder

@@ -13,9 +13,10 @@ from typing import IO, Any
 
 from tuning.errors import EngineError, StoreError
 from tuning.executors.attempts import Attempt, interrupted
+from tuning.executors.container import killed_for_memory
 from tuning.executors.cores import Share
 from tuning.executors.launching import Launcher, LauncherDied
-from tuning.executors.memory import killed_for_memory, memory_of
+from tuning.executors.memory import memory_of
 from tuning.executors.quiet import QuietRoom
 from tuning.executors.stop_signals import StopSignals
 from tuning.study.study import Study

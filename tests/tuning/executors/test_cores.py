@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tuning.executors.cores import available_memory, cards, divided, shares, usable_cores
+from tuning.executors.cores import cards, divided, shares, usable_cores
 from zoo.errors import ArgumentError
 
 
@@ -55,13 +55,6 @@ def test_cards_are_those_that_are_visible(named: str | None, expected: tuple[str
     """The variable names cards, and the first that is none ends the list; where it is not set all are visible."""
     assert cards(named, 2) == expected
     assert cards(named, 0) == ()
-
-
-def test_memory_that_may_be_taken_is_known() -> None:
-    """It is more than nothing, and not more than the machine has."""
-    available = available_memory()
-    assert available is not None
-    assert 0 < available <= os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 @pytest.mark.parametrize("jobs", [0, -1, True, 1.5])

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 
-from tuning.executors.memory import killed_for_memory, memory_of
+from tuning.executors.memory import memory_of
 
 TAKE = "import sys; kept = b'x' * {0}; print(flush=True); sys.stdin.read()"
 HAVE_TAKEN = ("import subprocess, sys; begun = subprocess.Popen([sys.executable, '-c', sys.argv[1]]); "
@@ -24,12 +23,3 @@ def test_memory_of_what_a_process_began_counts() -> None:
         assert 100e6 < memory_of(begun.pid) < 200e6
         begun.stdin.close()
     assert memory_of(begun.pid) == 0
-
-
-def test_deaths_for_want_of_memory_are_counted() -> None:
-    """The system's count is a number that does not fall when a process is merely killed."""
-    before = killed_for_memory()
-    begun = subprocess.Popen([sys.executable, "-c", TAKE.format(1)], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
-    os.kill(begun.pid, 9)
-    begun.communicate()
-    assert 0 <= before <= killed_for_memory()
