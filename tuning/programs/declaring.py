@@ -42,24 +42,24 @@ def declare(description: Mapping[str, Any]) -> Callable[[Any], None]:
     config = SearchConfig.from_dict(description)
     if config.model:
         return SearchSpace.from_dict(config.space).register
-    known: list[dict[str, Any]] = []
+    known: list[str] = []
 
     def of_hypermodel(hp: Any) -> None:
         if not known:
             known.append(_asked(description))
-        hp.merge(type(hp).from_config(known[0]), overwrite=False)
+        # Read anew each time: KerasTuner changes what it reads.
+        hp.merge(type(hp).from_config(json.loads(known[0])), overwrite=False)
 
     return of_hypermodel
 
 
-def _asked(description: Mapping[str, Any]) -> dict[str, Any]:
+def _asked(description: Mapping[str, Any]) -> str:
     """Lets a process of its own declare them."""
     done = subprocess.run([sys.executable, "-m", "tuning.programs.declaring"], input=json.dumps(description), text=True,
                           capture_output=True, check=False)
     for line in done.stdout.splitlines():
         if line.startswith(_MARK):
-            found: dict[str, Any] = json.loads(line.removeprefix(_MARK))
-            return found
+            return line.removeprefix(_MARK)
     words = done.stderr.strip().splitlines() or ["no words"]
     raise SpaceError(f"{description.get('hypermodel')} cannot declare its hyperparameters: {words[-1][:600]}")
 

@@ -105,9 +105,7 @@ class EpochKeeper(keras.callbacks.Callback):  # type: ignore[misc]
     def _restore(self) -> None:
         if not self.model.built:
             self.model.build_from_config(json.loads((self._folder.parent / BUILD_CONFIG).read_text()))
-        if self.model.optimizer is not None and not self.model.optimizer.built:
-            self.model.optimizer.build(self.model.trainable_variables)
-        self.model.load_weights(self._folder / self._weights)
+        load_trained(self.model, self._folder / self._weights)
 
     def _save(self, *, best: bool) -> None:
         if self.model is None or not self.model.built:
@@ -163,6 +161,18 @@ def saved_epochs(folder: Path) -> SavedEpochs | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return saved if saved.rows and (folder / saved.weights).is_file() else None
+
+
+def load_trained(model: keras.Model, path: Path) -> None:
+    """Gives a built model the parameters in a file, and its optimizer the state in it.
+
+    Args:
+        model: The model.
+        path: What `model.save_weights` wrote.
+    """
+    if model.optimizer is not None and not model.optimizer.built:
+        model.optimizer.build(model.trainable_variables)
+    model.load_weights(path)
 
 
 def write_json(path: Path, data: Any) -> None:

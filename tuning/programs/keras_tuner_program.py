@@ -13,7 +13,7 @@ from tuning.config import SearchConfig
 from tuning.errors import SearchError
 from tuning.folder import SearchFolder
 from tuning.programs.continuation import link_or_copy
-from tuning.programs.epoch_keeper import BEST, BUILD_CONFIG, STATE, EpochKeeper, saved_epochs
+from tuning.programs.epoch_keeper import BEST, BUILD_CONFIG, STATE, EpochKeeper, load_trained, saved_epochs
 from tuning.programs.fitting import fit
 from tuning.programs.hypermodels import bound, build_model, load_hypermodel
 from tuning.programs.measuring import ConstraintBroken, Measurer
@@ -80,7 +80,7 @@ class _Execution:
             result = fit(hypermodel, hp, model, data, epochs=task.epochs, callbacks=[self.keeper])
         best = self._folder.parent / BEST
         if best.is_file() and model.built:
-            model.load_weights(best)
+            load_trained(model, best)
             save_recorded(model, self._folder)
         if measurer.names:
             measured |= {**measurer.before(recorded(model)), **measurer.after(model)}
