@@ -25,7 +25,7 @@ from tuning.trial import EpochReport, TrialOutcome, TrialTask
 _TICK_S = 0.1  # how soon too much memory, too much time and a request to stop are seen
 _SOON_S = 0.005
 _LINGER_S = 10.0  # a process that has nothing left to do has this long to end
-_PATIENCE_S = 30.0  # a study that has nothing to do, and is not done, has this long to think better of it
+_PATIENCE_S = 30.0
 _DEATHS = 3  # so many launchers may die one after the other before anything comes of one
 
 
@@ -38,10 +38,12 @@ class TrialLoop:
         launch: Makes what begins processes.
         signals: Ctrl-C and its like.
         memory_bytes: The most memory that a trial may take; None for no bound.
+        patience_s: Seconds that a study which has nothing to do, and is not done, has to think better of it.
     """
 
     def __init__(self, study: Study, shares: tuple[Share, ...], launch: Callable[[], Launcher], signals: StopSignals,
-                 memory_bytes: int | None) -> None:
+                 memory_bytes: int | None, *, patience_s: float = _PATIENCE_S) -> None:
+        self._patience_s = patience_s
         self._study = study
         self._shares = list(shares)
         self._launch = launch
@@ -110,7 +112,7 @@ class TrialLoop:
             self._idle_since = None
         elif self._idle_since is None:
             self._idle_since = now
-        elif now > self._idle_since + _PATIENCE_S:
+        elif now > self._idle_since + self._patience_s:
             raise EngineError("The search proposes no trial although none is running and it is not done. Its folder "
                               "may be from another version; please report this with its journal.")
 
