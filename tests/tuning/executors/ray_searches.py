@@ -153,7 +153,7 @@ def loss(folder: Path, kill_node: Callable[[], None]) -> Any:
             killed.append(time.monotonic())
             kill_node()
 
-    config = config_of(["train 0.8"] * 5, epochs=4, retries=1)
+    config = config_of(["train 0.5"] * 5, epochs=4, retries=1)
     with Study.open(SearchFolder.at(folder), config, driver=Errands, listener=listen) as study:
         RayEngine(runner=RUNNER).run(study)
         saved = {name: [int(line.split()[0]) for line in (study.folder.trial(name) / "epochs").read_text().splitlines()]
