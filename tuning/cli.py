@@ -137,6 +137,7 @@ def search_command(
     address: AddressOption = None,
     cpus: CpusOption = None,
     gpus: GpusOption = None,
+    restart: Annotated[bool, typer.Option("--restart", help="Remove an earlier search in the folder first.")] = False,
     export: ExportOption = None,
     name: NameOption = None,
     as_json: JsonOption = False,
@@ -151,13 +152,15 @@ def search_command(
         key: value for key, value in given.items() if value is not None}
     wishes: dict[str, Any] = {"settings": settings_of(setting, "--set"), "fixed": values_of(fix, "--fix"),
                               "only": tuple(only or ()), "file": space}
-    word = model or fields.pop("model", None) or fields.pop("hypermodel", None)
-    if word is None:
+    named = fields.pop("model", ""), fields.pop("hypermodel", "")
+    word = model or named[0] or named[1]
+    if not word:
         raise ArgumentError("Name a model and its data: zoo tune MODEL DATA. `zoo list` shows all models.")
     machine = _engine_options(engine, jobs, memory, address, cpus, gpus)
     from zoo.console import load_tensorflow, naming_options
 
     with naming_options({**TRAINING_OPTIONS, **IN_OPTIONS}):
+        load_tensorflow()
         if is_code(word):
             planned = _plan_code(word, data, fields, wishes, building={
                 "--weights": weights, "--size": size, "--task": task, "--option": option, "--target": target})
@@ -168,10 +171,9 @@ def search_command(
                        "text_pair_column": text_pair_column, "label_column": label_column, "max_length": max_length,
                        "max_words": max_words, "validation_fraction": validation_fraction,
                        "test_fraction": test_fraction, "keep_duplicates": keep_duplicates, "size": size}
-            load_tensorflow()
             planned = _plan_model(word, data, fields, wishes, build, reading)
         folder = output or Path("searches") / (planned.model.partition(".")[0] or Path(word.rpartition(":")[0]).stem)
-        _run(planned, folder, engine, machine, export, name, as_json)
+        _run(planned, folder, engine, machine, export, name, as_json, restart=restart)
 
 
 def resume_command(
@@ -225,6 +227,7 @@ def _plan_model(model: str, data: str | None, fields: dict[str, Any], wishes: di
     from zoo.data_source import DataSource
 
     known = fields.pop("data", None)
+    fields.pop("data_function", None)
     known = DataSource.from_dict(known) if isinstance(known, dict) else known
     if isinstance(known, str):
         known = DataSource(path=known)
@@ -247,11 +250,14 @@ def _plan_code(hypermodel: str, data: str | None, fields: dict[str, Any], wishes
         if value:
             raise ArgumentError(f"`{option}` is for registered models; a hypermodel of your own says itself what is "
                                 "searched. Leave it out.")
-    return plan_hypermodel(hypermodel, data or fields.pop("data_function", ""), **fields)
+    function = fields.pop("data_function", "")
+    for field in ("data", "build", "training", "space"):
+        fields.pop(field, None)
+    return plan_hypermodel(hypermodel, data or function, **fields)
 
 
 def _run(config: SearchConfig, folder: Path, engine: str, machine: dict[str, Any], export: Path | None,
-         name: str | None, as_json: bool) -> None:
+         name: str | None, as_json: bool, *, restart: bool = False) -> None:
     from tuning.folder import SearchFolder
     from tuning.live import LiveSearch
     from tuning.run import make_engine, run_search
@@ -261,10 +267,11 @@ def _run(config: SearchConfig, folder: Path, engine: str, machine: dict[str, Any
     if name is not None and export is None:
         raise ArgumentError("`--name` is for a model that is published. Name a repository: --export ROOT.")
     place = SearchFolder.at(folder)
-    before = read_search(place) if place.config.exists() else None
+    before = read_search(place) if place.config.exists() and not restart else None
     with only_json(as_json) as write_json:
         with LiveSearch(config, before, quiet=as_json) as live:
-            result = run_search(config, folder, engine=make_engine(engine, **machine), listener=live, tell=live.say)
+            result = run_search(config, folder, engine=make_engine(engine, **machine), listener=live, restart=restart,
+                                tell=live.say)
         view = read_search(place)
         published = None
         if export is not None and result.finished:
@@ -282,7 +289,8 @@ def _show(view: Any, result: Any, published: dict[str, Any] | None, export: Path
         typer.echo(f"stopped after {view.progress.ended} trials; nothing that was saved is lost. Go on with: "
                    f"zoo tune resume {folder}")
     if result.best is None:
-        typer.echo("No trial has a result that meets the constraints.")
+        if result.finished or view.progress.ended:
+            typer.echo("No trial has a result that meets the constraints.")
         return
     cli_results.show_trial(view, result.best)
     if result.final is not None:

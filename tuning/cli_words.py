@@ -21,7 +21,8 @@ IN_OPTIONS: Mapping[str, str] = {
     "oracle": "--oracle", "oracle_options": "--oracle-option", "stopper": "--stopper",
     "stopper_options": "--stopper-option", "objectives": "--objective", "constraints": "--constraint",
     "jobs": "--jobs", "max_concurrent": "--jobs", "memory_bytes": "--memory", "address": "--address",
-    "cpus_per_trial": "--cpus", "gpus_per_trial": "--gpus", "space": "--space", "data": "DATA", "model": "MODEL"}
+    "cpus_per_trial": "--cpus", "gpus_per_trial": "--gpus", "space": "--space", "data": "DATA", "model": "MODEL",
+    "restart": "--restart"}
 
 
 def is_code(word: str) -> bool:

@@ -81,20 +81,19 @@ def plan(model: str, data: DataSource, *, wishes: SpaceWishes | None = None, bui
     build, training = dict(build or {}), dict(training or {})
     require_data(data)
     epochs = options.setdefault("epochs", training.pop("epochs", spec.training.epochs))
-    space = options.pop("space", None)
-    if space is None:
-        space = (wishes or SpaceWishes()).applied(space_of(model, epochs=epochs, build=build, training=training))
-        build, training = _without(build, space), _without(training, space)
-        check_space(space, build={**({"weights": tag} if tag else {}), **build},
-                    training={**training, "epochs": epochs})
+    given = options.pop("space", None)
+    own = (space_of(model, epochs=epochs, build=build, training=training) if given is None else
+           given if isinstance(given, SearchSpace) else SearchSpace.from_dict(given))
+    space = (wishes or SpaceWishes()).applied(own)
+    build, training = _without(build, space), _without(training, space)
+    check_space(space, build={**({"weights": tag} if tag else {}), **build}, training={**training, "epochs": epochs})
     task = build.get("task") or spec.task
     options.setdefault("objectives", (f"val_{'accuracy' if task in _ACCURATE else 'loss'}",))
     options = _read(options, space)
     wanted = next((o.name for o in options["objectives"] if o.name in _MONITORS), None)
     if wanted is not None:  # the epoch that is kept is the one that counts
         training.setdefault("monitor", wanted)
-    return SearchConfig(model=model, data=data, build=build, training=training,
-                        space=space.to_dict() if isinstance(space, SearchSpace) else space, **options)
+    return SearchConfig(model=model, data=data, build=build, training=training, space=space.to_dict(), **options)
 
 
 def plan_hypermodel(hypermodel: str, data_function: str = "", **options: Any) -> SearchConfig:
@@ -112,6 +111,10 @@ def plan_hypermodel(hypermodel: str, data_function: str = "", **options: Any) ->
         ArgumentError: Something does not fit; the message says what.
     """
     references: dict[str, Any] = {"hypermodel": _anywhere(hypermodel), "data_function": _anywhere(data_function)}
+    for reference in references.values():
+        place = reference.rpartition(":")[0]
+        if place.endswith(".py") and not Path(place).is_file():
+            raise ArgumentError(f"There is no file {place}. Name your code as file.py:name or package.module:name.")
     options.setdefault("objectives", ("val_loss",))
     return SearchConfig(**references, **_read(options, None))
 

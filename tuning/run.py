@@ -6,17 +6,20 @@ import contextlib
 import importlib
 import inspect
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, cast
 
 from tuning.config import SearchConfig
-from tuning.errors import SearchError
+from tuning.errors import SearchError, StoreError
 from tuning.executors.local import LocalEngine
 from tuning.executors.protocol import Engine
 from tuning.final_score import FinalScore, final_score
 from tuning.folder import SearchFolder
+from tuning.programs.declaring import declare
+from tuning.study.lock import SearchLock
 from tuning.study.study import Study
 from tuning.trial import Trial
 from zoo.errors import ArgumentError, UnknownNameError
@@ -61,7 +64,8 @@ class SearchResult:
 
 
 def run_search(config: SearchConfig | None, folder: str | os.PathLike[str], *, engine: Engine | None = None,
-               listener: Any = None, judge: bool = True, tell: Callable[[str], None] | None = None) -> SearchResult:
+               listener: Any = None, judge: bool = True, restart: bool = False,
+               tell: Callable[[str], None] | None = None) -> SearchResult:
     """Runs a search to its end, or goes on where it was; the same call after a crash loses nothing that was saved.
 
     Args:
@@ -70,6 +74,7 @@ def run_search(config: SearchConfig | None, folder: str | os.PathLike[str], *, e
         engine: Where trials run; None takes one process per trial on this machine.
         listener: Told of what happens, see `tuning.study.events`.
         judge: Whether the best model is judged on the test part at the end.
+        restart: Whether an earlier search in the folder is removed first.
         tell: Called with a line of text before what takes its time.
 
     Returns:
@@ -80,11 +85,13 @@ def run_search(config: SearchConfig | None, folder: str | os.PathLike[str], *, e
     """
     place = SearchFolder.at(folder)
     engine = engine or make_engine("local")
+    if restart:
+        remove_search(place)
     with contextlib.ExitStack() as stack:
         if isinstance(engine, LocalEngine):  # it imports what trials need while the study opens
             stack.callback(engine.close)
             engine.warm_up()
-        study = stack.enter_context(Study.open(place, config, listener=listener, declare=_declare))
+        study = stack.enter_context(Study.open(place, config, listener=listener, declare=declare))
         if not study.done:
             engine.run(study)
         config, best, finished = study.config, study.best(), study.done
@@ -99,19 +106,43 @@ def run_search(config: SearchConfig | None, folder: str | os.PathLike[str], *, e
                         final=final)
 
 
-def _declare(description: Mapping[str, Any]) -> Callable[[Any], Any]:
-    """What programs need is loaded only where a hypermodel of the user's has to be asked for its space."""
-    declare: Callable[..., Callable[[Any], Any]] = importlib.import_module("tuning.programs.declaring").declare
-    return declare(description)
-
-
 def _require_one_that_ran(trials: Mapping[str, Trial], folder: SearchFolder) -> None:
     """A mistake of the user's makes all trials fail in the same way: it is told as what it is."""
     ended = [trial for trial in trials.values() if trial.has_ended]
     if ended and all(trial.status == "failed" for trial in ended):
         last = ended[-1]
-        raise SearchError(f"All {len(ended)} trials failed, the last one so: {last.error or last.kind} What they "
-                          f"printed is in {folder.log(last.id)}. Mend that, and begin in a new folder.")
+        raise SearchError(f"All {len(ended)} trials failed, the last one so: {last.error or last.kind} What it printed "
+                          f"is in {folder.log(last.id)}. Mend that and begin anew: with `restart`, or in another "
+                          "folder.")
+
+
+def remove_search(folder: SearchFolder) -> None:
+    """Removes a search and all that belongs to it, if there is one.
+
+    Args:
+        folder: Its folder.
+
+    Raises:
+        StoreError: A process works on it, or it cannot be removed.
+        ArgumentError: The folder holds something else.
+    """
+    if not folder.path.exists():
+        return
+    if not folder.config.is_file() and not folder.journal.is_file():
+        if any(folder.path.iterdir()):
+            raise ArgumentError(f"{folder.path} holds files that are no search's. Name a new or empty folder.")
+        return
+    lock = SearchLock(folder.lock)
+    try:
+        for path in folder.path.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path != folder.lock:
+                path.unlink()
+    except OSError as error:
+        raise StoreError(f"The search in {folder.path} cannot be removed: {error}.") from error
+    finally:
+        lock.release()
 
 
 def trial_dict(trial: Trial) -> dict[str, Any]:
