@@ -14,7 +14,13 @@ from serving.client import PredictClient
 from serving.export import export_model
 from serving.export.model_card import model_card
 from serving.manifest import Manifest, read_manifest
-from tests.serving.export.small_models import image_classifier, sequence_pair, table_regressor, text_classifier
+from tests.serving.export.small_models import (
+    image_classifier,
+    sequence_pair,
+    table_regressor,
+    tensor_classifier,
+    text_classifier,
+)
 
 
 @pytest.fixture(scope="module")
@@ -71,3 +77,16 @@ def test_the_written_card_is_this_one(tmp_path: Path) -> None:
     """MODEL_CARD.md of an export is the card of its manifest."""
     path = export_model(table_regressor(), tmp_path, validate=False, warmup=False).path
     assert (path / "MODEL_CARD.md").read_text() == model_card(read_manifest(path))
+
+
+def test_a_search_stands_on_the_card(tmp_path: Path) -> None:
+    """Who found the model is told in one line: which trial of how many, what was chosen, and what for."""
+    model = tensor_classifier(training={"epochs": 3, "search": {
+        "folder": "wine", "trial": "0007", "trials": 20, "best": True, "oracle": "bayesian", "seed": 4,
+        "objectives": ["max:val_accuracy", "min:latency_ms"], "constraints": ["size_mb<=5"],
+        "values": {"learning_rate": 0.0123456, "units": 32}, "measures": {"val_accuracy": 0.98765}}})
+    card = model_card(read_manifest(export_model(model, tmp_path, validate=False, warmup=False).path))
+    assert ("- Search: trial 0007, the best of 20 in `wine`, searched for max:val_accuracy and min:latency_ms and "
+            "size_mb<=5 (bayesian, seed 4); chosen: learning_rate 0.01235, units 32; measured: val_accuracy 0.9877\n"
+            ) in card
+    assert "- Training: epochs 3\n" in card
