@@ -294,7 +294,7 @@ def _show(view: Any, result: Any, published: dict[str, Any] | None, export: Path
         return
     cli_results.show_trial(view, result.best)
     if result.final is not None:
-        cli_results.show_final(result.final, result.best)
+        cli_results.show_final(view, result.final, result.best)
     if len(view.front) > 1:
         typer.echo(f"The Pareto front has {len(view.front)} trials: zoo tune best {folder}")
     if published is not None:

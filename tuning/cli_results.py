@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _POLL_SECONDS = 0.2
 _SHOWN = 10  # trials in a status
+_MEASURES_SHOWN = 3  # of the final score, where no objective is among its measures
 
 FolderArgument = Annotated[Path, typer.Argument(help="The search's folder, which `zoo tune --output` named.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
@@ -91,7 +92,7 @@ def best_command(
         typer.echo("Pareto front:")
         for number, one in enumerate(view.front, 1):
             typer.echo(f"  {number}. trial {one.id}: {_measures(view, one)}")
-    show_final(known_score(place), chosen)
+    show_final(view, known_score(place), chosen)
     if published is not None:
         show_export(published, export)
     else:
@@ -117,8 +118,8 @@ def report_command(
         print_json(report.to_dict() | {"files": [str(path) for path in files]})
         return
     for path in files:
-        typer.echo(str(path))
-    typer.echo(f"TensorBoard: tensorboard --logdir {target / 'tensorboard'}")
+        typer.echo(str(near(path)))
+    typer.echo(f"TensorBoard: tensorboard --logdir {near(target / 'tensorboard')}")
 
 
 # === What the commands share ===
@@ -142,7 +143,7 @@ def choose(view: SearchView, trial: str | None, pareto: int | None) -> Trial:
         raise ArgumentError("`--trial` and `--pareto` both choose a trial. Give one of them.")
     if pareto is not None:
         if pareto > len(view.front):
-            raise ArgumentError(f"The Pareto front has {len(view.front)} trials. Received: --pareto {pareto}")
+            raise ArgumentError(f"The Pareto front holds {len(view.front)} of the trials. Received: --pareto {pareto}")
         return view.front[pareto - 1]
     if trial is not None:
         found = view.trials.get(trial) or next((one for name, one in view.trials.items() if trial.isdigit()
@@ -201,16 +202,21 @@ def show_trial(view: SearchView, trial: Trial) -> None:
         typer.echo(f"  {name} = {f'{value:.6g}' if isinstance(value, float) else value}")
 
 
-def show_final(final: FinalScore | None, trial: Trial) -> None:
+def show_final(view: SearchView, final: FinalScore | None, trial: Trial) -> None:
     """Prints how a trial does on the test part, if it was judged.
 
     Args:
+        view: The search.
         final: The last judgement.
         trial: The trial.
     """
-    if final is not None and final.trial == trial.id:
-        measures = ", ".join(f"{name} {value:.4g}" for name, value in final.measures.items())
-        typer.echo(f"on the test part, which the search never saw ({final.examples} examples): {measures}")
+    if final is None or final.trial != trial.id:
+        return
+    wanted = [objective.name.removeprefix("val_") for objective in view.config.objectives]
+    names = [name for name in wanted if name in final.measures] or list(final.measures)[:_MEASURES_SHOWN]
+    measures = ", ".join(f"{name} {final.measures[name]:.4g}" for name in names)
+    typer.echo(f"on the test part, which the search never saw ({final.examples} examples): {measures}; more in "
+               f"{near(view.folder.execution(trial.id) / 'report' / 'report.md')}")
 
 
 def show_export(published: Mapping[str, Any], root: Path | None) -> None:
@@ -224,6 +230,15 @@ def show_export(published: Mapping[str, Any], root: Path | None) -> None:
     typer.echo(f"Next: zoo serve {root}")
 
 
+def near(path: Path) -> Path:
+    """Returns a path as it is seen from the working directory, if it lies below it.
+
+    Args:
+        path: An absolute path.
+    """
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
 def show_next(view: SearchView, trial: Trial) -> None:
     """Prints what can be done with a trial.
 
@@ -231,11 +246,11 @@ def show_next(view: SearchView, trial: Trial) -> None:
         view: The search.
         trial: The trial.
     """
-    folder = view.folder.path
+    folder = near(view.folder.path)
     if view.config.model:
         best = view.best is not None and trial.id == view.best.id
         which = f"{folder}" if best else f"{folder} --trial {trial.id}"
-        typer.echo(f"Its model is in {view.folder.execution(trial.id)}. Next: zoo tune report {folder}; "
+        typer.echo(f"Its model is in {near(view.folder.execution(trial.id))}. Next: zoo tune report {folder}; "
                    f"zoo tune best {which} --export models; zoo train --from-search {which}")
     else:
         typer.echo(f"Next: zoo tune report {folder}; KerasTuner's tuner.reload() reads the folder")

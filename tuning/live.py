@@ -104,7 +104,7 @@ class LiveSearch:
             said.append("best so far" if best.id == trial.id else
                         f"best {best.measures[objective.name]:.4g} (trial {best.id})")
         left = self._seconds_left()
-        if left is not None:
+        if left:
             said.append(f"{duration(left)} left")
         return "; ".join(word for word in said if word)
 
@@ -151,7 +151,7 @@ class LiveSearch:
             said.append(f"best {objective.name} {_value(trials[best], objective)} (trial {best})")
         said.append(f"{duration(time.monotonic() - self._began)} so far")
         left = self._seconds_left()
-        return ", ".join(said + ([f"about {duration(left)} left"] if left is not None else []))
+        return ", ".join(said + ([f"about {duration(left)} left"] if left else []))
 
 
 def settings_of(trial: Trial) -> str:
