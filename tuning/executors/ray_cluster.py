@@ -20,8 +20,9 @@ class RayEngine:
     starts Ray nor needs it.
 
     Args:
-        address: Of the cluster: "host:port" or "auto"; None takes the one that this process is connected to, or else
-            the one that `RAY_ADDRESS` names, or else starts one on this machine and ends it afterwards.
+        address: Of the cluster, from one of its nodes: "host:port" or "auto"; None takes the one that this process is
+            connected to, or else the one that `RAY_ADDRESS` names, or else starts one on this machine and ends it
+            afterwards.
         cpus_per_trial: CPUs that Ray reserves for a trial, and threads that it computes with; a fraction is possible.
         gpus_per_trial: The same of graphics cards; 0.5 puts two trials on a card.
         max_concurrent: Largest number of trials at once; None takes as many as the nodes hold. Give it for a cluster
@@ -32,7 +33,7 @@ class RayEngine:
         runner: What a trial's process runs its program with, as "module:function".
 
     Raises:
-        ArgumentError: A number is out of its range.
+        ArgumentError: A number is out of its range, or the address is one of Ray's client.
     """
 
     def __init__(self, address: str | None = None, cpus_per_trial: float = 1, gpus_per_trial: float = 0,
@@ -46,6 +47,9 @@ class RayEngine:
                                            or max_concurrent < 1):
             raise ArgumentError("`max_concurrent` is how many trials run at once, a whole number above 0. Received: "
                                 f"{max_concurrent!r}")
+        if address is not None and address.startswith("ray://"):
+            raise ArgumentError("A search runs on a node of the cluster and not through Ray's client: give \"auto\" "
+                                f"there, or HOST:PORT, and begin it with `ray job submit`. Received: {address!r}")
         self.address = address
         self.cpus_per_trial = cpus_per_trial
         self.gpus_per_trial = gpus_per_trial

@@ -7,6 +7,7 @@ in the thread that runs Tune, which is the one that the study belongs to.
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -45,16 +46,19 @@ class StudyLink:
         study: An open study.
         stop: Tells the attempt of Tune's id to stop after the epoch that it has just reported.
         end: Tells all attempts to end at once.
-        slots: Returns how many trials the cluster can run at once at present.
+        slots: Returns how many trials may run at once at present.
+        has_room: Tells whether any node can hold a trial at present.
         clock: Seconds, never going back.
     """
 
     def __init__(self, study: Study, *, stop: Callable[[str], None], end: Callable[[], None],
-                 slots: Callable[[], int], clock: Callable[[], float] = time.monotonic) -> None:
+                 slots: Callable[[], int], has_room: Callable[[], bool],
+                 clock: Callable[[], float] = time.monotonic) -> None:
         self._study = study
         self._stop = stop
         self._end = end
         self._slots = slots
+        self._has_room = has_room
         self._clock = clock
         self._running: dict[str, TrialTask] = {}
         self._ending_since: float | None = None
@@ -72,7 +76,7 @@ class StudyLink:
         Args:
             attempt: Tune's id of what it would begin.
         """
-        if self.finished or not self._has_room():
+        if self.finished or len(self._running) >= self._slots():
             return None
         task: TrialTask | None = self._guarded(self._study.ask)
         if task is not None:
@@ -125,8 +129,12 @@ class StudyLink:
         return self.error is not None or self._study.stopping
 
     def must_abandon(self) -> bool:
-        """Orders trials to end where that is due; True once those that still run have had time enough."""
+        """Orders trials to end where that is due; True once those that still run have had time enough.
+
+        To be asked several times a second.
+        """
         if not self.ending:
+            self._notice_lack_of_room()
             return False
         if self._ending_since is None:
             self._ending_since = self._clock()
@@ -148,19 +156,16 @@ class StudyLink:
         task = self._running.pop(attempt)
         self._guarded(lambda: self._study.tell(task.trial, outcome))
 
-    def _has_room(self) -> bool:
-        slots = self._slots()
-        if slots > 0:
-            self._no_room_since = None
-            return len(self._running) < slots
+    def _notice_lack_of_room(self) -> None:
         now = self._clock()
-        if self._no_room_since is None:
+        if self._has_room():
+            self._no_room_since = None
+        elif self._no_room_since is None:
             self._no_room_since = now
-        elif 0 <= now - self._no_room_since > _NO_ROOM_SECONDS:
-            self._no_room_since = float("inf")
+        elif now - self._no_room_since > _NO_ROOM_SECONDS:
+            self._no_room_since = math.inf  # it is told once
             self._guarded(lambda: self._study.remark("No node of the Ray cluster can hold a trial at present; waiting "
                                                      "for one."))
-        return False
 
     def _guarded(self, call: Callable[[], Any]) -> Any:
         # Tune would make its own error of what a searcher or scheduler raises, and call it a trial's.

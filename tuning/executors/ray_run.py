@@ -12,6 +12,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -50,9 +51,9 @@ def run(engine: RayEngine, study: Study) -> None:
     Raises:
         EngineError: No cluster answers, none of its nodes can hold a trial, or a node cannot run trials.
     """
-    with _cluster(engine.address), _environment(_ENVIRONMENT):
-        slots = _Slots(engine)
-        if slots() == 0 and engine.max_concurrent is None:
+    with _cluster(engine), _environment(_ENVIRONMENT):
+        room = _Room(engine)
+        if room() == 0 and engine.max_concurrent is None:
             raise EngineError(f"No node of the Ray cluster has {engine.cpus_per_trial:g} CPUs and "
                               f"{engine.gpus_per_trial:g} GPUs for a trial; its nodes have {_nodes_in_words()}. Ask "
                               "for less per trial, or add nodes. For a cluster that grows on demand give "
@@ -63,14 +64,15 @@ def run(engine: RayEngine, study: Study) -> None:
         probe = study.folder.path / f".{name}"
         probe.touch()
         facts = {"program": study.program, "folder": str(study.folder.path), "probe": str(probe),
-                 "versions": versions(), "runner": engine.runner, "fork": engine.fork,
+                 "versions": versions(), "cwd": str(Path.cwd()), "runner": engine.runner, "fork": engine.fork,
                  "modules": WARMED if engine.runner == RUNNER else (),
                  "threads": max(1, math.floor(engine.cpus_per_trial))}
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         mailbox = ray.remote(Mailbox).options(name=name, num_cpus=0, max_concurrency=_MANY,
                                               scheduling_strategy=here).remote(facts)
         link = StudyLink(study, stop=lambda attempt: ray.get(mailbox.stop.remote(attempt)),
-                         end=lambda: ray.get(mailbox.end.remote()), slots=slots)
+                         end=lambda: ray.get(mailbox.end.remote()), has_room=lambda: room() > 0,
+                         slots=lambda: room() if engine.max_concurrent is None else engine.max_concurrent)
         try:
             with StopSignals() as signals:
                 _tune(engine, link, _Ending(study, link, signals), name, str(records))
@@ -118,26 +120,23 @@ class _Ending(tune.Stopper):  # type: ignore[misc]  # Ray's classes are Any
         return self._link.must_abandon()
 
 
-class _Slots:
-    """How many trials the cluster can run at once at present; looked up at most once a second."""
+class _Room:
+    """How many trials the cluster's nodes can hold at present; looked up at most once a second."""
 
     def __init__(self, engine: RayEngine) -> None:
-        self._engine = engine
+        self._wanted = {"CPU": engine.cpus_per_trial, "GPU": engine.gpus_per_trial}
         self._known = 0
         self._until = -math.inf
 
     def __call__(self) -> int:
         now = time.monotonic()
         if now >= self._until:
-            self._known, self._until = self._look(), now + _LOOK_SECONDS
+            self._known, self._until = sum(map(self._on, _node_resources())), now + _LOOK_SECONDS
         return self._known
 
-    def _look(self) -> int:
-        if self._engine.max_concurrent is not None:
-            return self._engine.max_concurrent
-        wanted = {"CPU": self._engine.cpus_per_trial, "GPU": self._engine.gpus_per_trial}
-        return sum(min(math.floor(has.get(name, 0.0) / amount + 1e-9) for name, amount in wanted.items() if amount)
-                   for has in _node_resources())
+    def _on(self, node: Mapping[str, float]) -> int:
+        # A hair more: three thirds are a whole.
+        return min(math.floor(node.get(name, 0.0) / amount + 1e-9) for name, amount in self._wanted.items() if amount)
 
 
 def _node_resources() -> list[dict[str, float]]:
@@ -150,16 +149,17 @@ def _nodes_in_words() -> str:
 
 
 @contextlib.contextmanager
-def _cluster(address: str | None) -> Iterator[None]:
+def _cluster(engine: RayEngine) -> Iterator[None]:
     """Connects to a cluster, or starts one and ends it afterwards."""
     if ray.is_initialized():
         yield
         return
-    named = address or os.environ.get("RAY_ADDRESS")
+    named = engine.address or os.environ.get("RAY_ADDRESS")
     options: dict[str, Any] = {"address": named}
     if not named or named == "local":
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        options = {"address": "local", "num_cpus": cores, "include_dashboard": False,
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        wanted = math.ceil((engine.max_concurrent or 0) * engine.cpus_per_trial)
+        options = {"address": "local", "num_cpus": max(cores, wanted), "include_dashboard": False,
                    "object_store_memory": _OBJECT_STORE_BYTES}
     try:
         with _environment({"RAY_USAGE_STATS_ENABLED": "0"}):

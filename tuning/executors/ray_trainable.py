@@ -40,6 +40,10 @@ class RayTrial(tune.Trainable):  # type: ignore[misc]  # Ray's classes are Any
         self._mailbox = ray.get_actor(config["mailbox"])
         self._facts = ray.get(self._mailbox.facts.remote())
         check_node(self._facts)
+        # Trials find relative paths as on the local engine, where that folder is on this node too.
+        os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
+        if Path(self._facts["cwd"]).is_dir():
+            os.chdir(self._facts["cwd"])
         self._search_ends = self._mailbox.ended.remote()
         cards = ",".join(str(card) for card in ray.get_runtime_context().get_accelerator_ids().get("GPU", ()))
         share = Share(threads=self._facts["threads"], gpu=cards)

@@ -33,6 +33,7 @@ with study_of(Path(sys.argv[1]), ["train"]) as study:
     ({"gpus_per_trial": 1.5}, "`gpus_per_trial` is a whole number, or a fraction of one below 1. Received: 1.5"),
     ({"cpus_per_trial": True}, "Received: True"),
     ({"cpus_per_trial": 0}, "A trial needs a part of a machine"),
+    ({"address": "ray://head:10001"}, "begin it with `ray job submit`. Received: 'ray://head:10001'"),
     ({"max_concurrent": 0}, "`max_concurrent` is how many trials run at once, a whole number above 0. Received: 0"),
 ])
 def test_numbers_are_checked_at_once(options: dict[str, Any], words: str) -> None:

@@ -23,9 +23,10 @@ class Tune:
         self.stopped: list[str] = []
         self.ends = 0
         self.slots = 2
+        self.room = True
         self.now = 0.0
         self.link = StudyLink(study, stop=self.stopped.append, end=self._end, slots=lambda: self.slots,
-                              clock=lambda: self.now)
+                              has_room=lambda: self.room, clock=lambda: self.now)
 
     def _end(self) -> None:
         self.ends += 1
@@ -132,12 +133,15 @@ def test_a_node_that_cannot_run_trials_ends_the_search(study: Study) -> None:
 
 
 def test_no_room_is_told_once_it_lasts(study: Study) -> None:
-    """While no node can hold a trial, nothing is asked for; after half a minute that is written down, once."""
+    """While no node can hold a trial, that is written down after half a minute, and again only if it comes again."""
     tune = Tune(study)
+    told = []
+    for tune.now, tune.room in ((0.0, False), (20.0, False), (31.0, False), (40.0, False), (99.0, True), (100.0, False),
+                                (120.0, False), (131.0, False)):
+        tune.link.must_abandon()
+        told.append(study.folder.journal.read_text().count("No node of the Ray cluster can hold a trial at present"))
+    assert told == [0, 0, 1, 1, 1, 1, 1, 2]
     tune.slots = 0
-    for tune.now in (0.0, 20.0, 31.0, 40.0, 100.0):
-        assert tune.link.next("x") is None
-    journal = study.folder.journal.read_text()
-    assert journal.count("No node of the Ray cluster can hold a trial at present") == 1
+    assert tune.link.next("x") is None
     tune.slots = 1
     assert tune.link.next("x") is not None
