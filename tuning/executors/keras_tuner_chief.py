@@ -215,6 +215,7 @@ class _Chief:
             if status is None:
                 return
             name = self._own_name
+            self._end_own()
             self._known.discard(name)
             self._roster.strike(name)
             self._desk.lose(name, f"its process {in_words(status)}")
