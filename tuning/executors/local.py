@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 from tuning.executors.cores import shares
 from tuning.executors.launching import Launcher
+from tuning.executors.memory import memory_of
 from tuning.executors.starting import RUNNER, make_launcher
 from tuning.executors.stop_signals import StopSignals
 from tuning.executors.trial_loop import TrialLoop
@@ -31,6 +34,9 @@ class LocalEngine:
                  runner: str = RUNNER) -> None:
         if memory_bytes is not None and memory_bytes <= 0:
             raise ArgumentError(f"`memory_bytes` must be above 0. Received: {memory_bytes}")
+        if memory_bytes is not None and not memory_of(os.getpid()):
+            raise ArgumentError("`memory_bytes` cannot be watched here: the system has no /proc that tells what a "
+                                "process takes. Leave it out.")
         self.shares = shares(jobs)
         self._memory_bytes = memory_bytes
         self._fork = fork

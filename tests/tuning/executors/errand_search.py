@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -76,7 +77,7 @@ class Command:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.tuning.executors.errand_search", str(folder), str(jobs),
              json.dumps(list(errands)), json.dumps(options)], cwd=REPOSITORY, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, text=True)
+            stderr=subprocess.PIPE, text=True, start_new_session=True)
 
     def __enter__(self) -> Command:
         return self
@@ -125,6 +126,11 @@ def is_alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
     except OSError:
         return False
+
+
+def children() -> set[int]:
+    """The processes that this thread has begun and that are not gone, the dead that nobody waited for included."""
+    return set(map(int, Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split()))
 
 
 def main() -> int:

@@ -89,7 +89,7 @@ def do_tell(context: ChannelContext, folder: Path, argument: str, first_time: bo
     (folder / "told").write_text(json.dumps({
         "cores": sorted(os.sched_getaffinity(0)), "threads": os.environ["OMP_NUM_THREADS"], "folder": str(Path.cwd()),
         "begun": time.time(), "oom": Path("/proc/self/oom_score_adj").read_text().strip(),
-        "path": sys.path, "parent": os.getppid(), "program": program_name(context)}))
+        "path": sys.path, "parent": os.getppid(), "siblings": siblings(), "program": program_name(context)}))
     time.sleep(float(argument or 0))
     (folder / "ended").write_text(str(time.time()))
 
@@ -97,6 +97,24 @@ def do_tell(context: ChannelContext, folder: Path, argument: str, first_time: bo
 def program_name(context: ChannelContext) -> str:
     """The name of the search's folder, which only the engine can have told."""
     return context.folder.path.name
+
+
+def siblings() -> int:
+    """How many children this process's parent has, dead ones that nobody buried included."""
+    parent = os.getppid()
+    return len(Path(f"/proc/{parent}/task/{parent}/children").read_text().split())
+
+
+def do_leave_behind(context: ChannelContext, folder: Path, argument: str, first_time: bool) -> None:
+    """Begins a process and does not end it."""
+    begun = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    (folder / "began").write_text(str(begun.pid))
+
+
+def do_work(context: ChannelContext, folder: Path, steps: str, first_time: bool) -> None:
+    """Takes so many hundredths of a second of its own time, however long it is stopped in between."""
+    for _ in range(int(steps)):
+        time.sleep(0.01)
 
 
 def do_count(context: ChannelContext, folder: Path, seconds: str, first_time: bool) -> None:

@@ -12,7 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.tuning.executors.errand_search import REPOSITORY, RUNNER, Command, is_alive, run_errands, study_of, wait_for
+from tests.tuning.executors.errand_search import (
+    REPOSITORY,
+    RUNNER,
+    Command,
+    children,
+    is_alive,
+    run_errands,
+    study_of,
+    wait_for,
+)
 from tuning.executors.local import LocalEngine
 from zoo.errors import ArgumentError
 
@@ -73,6 +82,8 @@ def test_a_search_stops_in_order(tmp_path: Path, how: str) -> None:
         wait_for(saved.exists)
         if how == "stop":
             command.folder.stop_request.touch()
+        elif how == "SIGINT":  # a terminal tells the whole group
+            os.killpg(command.process.pid, signal.SIGINT)
         else:
             command.process.send_signal(getattr(signal, how))
         trials = command.finish()
@@ -128,10 +139,6 @@ def test_what_was_warmed_up_is_used_or_ended(tmp_path: Path) -> None:
     zygote, = children() - before
     engine.close()
     assert not is_alive(zygote)
-
-
-def children() -> set[int]:
-    return set(map(int, Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split()))
 
 
 def test_bounds_are_checked() -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
 
-from tests.tuning.executors.errand_search import RUNNER, is_alive, run_errands, study_of, wait_for
+from tests.tuning.executors.errand_search import RUNNER, children, is_alive, run_errands, study_of, wait_for
 from tuning.errors import EngineError, StoreError
 from tuning.executors.cores import usable_cores
 from tuning.executors.local import LocalEngine
@@ -98,20 +97,28 @@ def test_who_dies_while_it_measures_stops_nobody_for_good(tmp_path: Path) -> Non
 
 
 def test_time_in_which_others_measure_does_not_count(tmp_path: Path) -> None:
-    """A trial that was stopped for longer than `trial_minutes` is not too slow for that."""
-    trials = run_errands(tmp_path, ["count 0.9", "measure 0.9"], jobs=2, trial_minutes=1.5 / 60)
+    """A second of work fits into `trial_minutes` of two, although others measure for two seconds meanwhile."""
+    trials = run_errands(tmp_path, ["work 100", *["measure 0.5"] * 4], jobs=5, trial_minutes=2.2 / 60)
     assert {trial.status for trial in trials} == {"completed"}
+
+
+@pytest.mark.parametrize("fork", [True, False], ids=["forked", "fresh"])
+def test_what_a_trial_began_ends_with_it(tmp_path: Path, fork: bool) -> None:
+    """A process that a trial leaves behind, though it ends well, is killed."""
+    trial, = run_errands(tmp_path, ["leave_behind"], fork=fork)
+    assert trial.status == "completed"
+    began = int((tmp_path / "trial_0000" / "began").read_text())
+    wait_for(lambda: not is_alive(began), 5)
 
 
 def test_many_trials_leave_nothing_behind(tmp_path: Path) -> None:
-    """After 40 trials this process has the descriptors and children that it had before."""
+    """After 40 trials this process has the descriptors and children that it had before, and the zygote no dead."""
     run_errands(tmp_path / "first", ["train"])
-    before = len(list(Path("/proc/self/fd").iterdir()))
-    trials = run_errands(tmp_path / "second", ["train"] * 40, jobs=3)
+    before = len(list(Path("/proc/self/fd").iterdir())), children()
+    trials = run_errands(tmp_path / "second", [*["train"] * 39, "tell"], jobs=3)
     assert {trial.status for trial in trials} == {"completed"}
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    assert (len(list(Path("/proc/self/fd").iterdir())), children()) == before
+    assert json.loads((tmp_path / "second" / "trial_0039" / "told").read_text())["siblings"] <= 3
 
 
 def test_what_ends_every_trial_ends_the_search(tmp_path: Path) -> None:
