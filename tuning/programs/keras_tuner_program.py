@@ -67,7 +67,7 @@ class _Execution:
     def measures_of(self, hypermodel: Any, data: Mapping[str, Any]) -> dict[str, float]:
         """Builds, fits and measures."""
         task = self._context.task
-        keras.backend.clear_session()
+        keras.backend.clear_session(free_memory=self._number > 0)  # a new process has none to free, and looks long
         keras.utils.set_random_seed((task.seed + self._number) % 2**32)
         hp = bound(task.values)
         model = build_model(hypermodel, hp)
