@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -99,10 +100,12 @@ def our_search(arm: Arm, task: str, seed: int, seconds: float, folder: Path) -> 
     file = PROGRAMS / f"{task}.py"
     config = SearchConfig.from_dict({
         "hypermodel": f"{file}:hypermodel", "data_function": f"{file}:data", "objectives": [f"min:{OBJECTIVE}"],
-        "oracle": arm.oracle, "stopper": arm.stopper, "epochs": EPOCHS[task], "seed": seed + 1, "trials": None,
-        "minutes": max(0.01, (seconds - (time.time() - BEGAN)) / 60)})
+        "oracle": arm.oracle, "stopper": arm.stopper, "epochs": EPOCHS[task], "seed": seed + 1, "trials": 100_000})
     with Study.open(SearchFolder.at(folder), config, declare=declare, driver=make_driver) as study:
+        bell = threading.Timer(seconds - (time.time() - BEGAN), study.folder.stop_request.touch)
+        bell.start()  # the time counts from the start of the process, which the search's own `minutes` cannot know
         engine.run(study)
+        bell.cancel()
         trials = sorted((trial for trial in study.trials.values() if trial.has_ended),
                         key=lambda trial: trial.ended or 0.0)
         return [{"trial": trial.id, "seconds": (trial.ended or 0.0) - BEGAN, "epochs": trial.epochs,
