@@ -1,6 +1,6 @@
 """The command `zoo tune`: a search, and what can be asked of it afterwards.
 
-`zoo tune MODEL DATA` searches; a first word that is a command (status, stop, resume, best, report) is that.
+`zoo tune MODEL DATA` searches; a first word that is a command (resume, worker, status, stop, best, report) is that.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ def register(app: typer.Typer) -> None:
     tune.callback()(_tune)
     tune.command(_SEARCH)(search_command)
     tune.command("resume")(resume_command)
+    tune.command("worker")(worker_command)
     tune.command("status")(cli_results.status_command)
     tune.command("stop")(cli_results.stop_command)
     tune.command("best")(cli_results.best_command)
@@ -67,12 +68,13 @@ def _tune() -> None:
     """Search for the hyperparameters of a model: zoo tune MODEL DATA (see: zoo tune search --help)."""
 
 
-EngineOption = Annotated[str, typer.Option(help="Where trials run: local, ray or keras-tuner.")]
+EngineOption = Annotated[str, typer.Option(help="Where trials run: local, ray, or keras-tuner (with workers on other "
+                                                "hosts).")]
 JobsOption = Annotated[int | None, typer.Option(min=1, help="Trials at once; as many as the machine has room for if "
                                                             "left out.")]
 MemoryOption = Annotated[str | None, typer.Option(help="The most memory of a trial, such as 2G (local).")]
-AddressOption = Annotated[str | None, typer.Option(help="Of the Ray cluster, HOST:PORT or auto, or of KerasTuner's "
-                                                        "chief.")]
+AddressOption = Annotated[str | None, typer.Option(help="HOST:PORT or auto of the Ray cluster (ray), or HOST:PORT where "
+                                                        "this host listens for workers (keras-tuner).")]
 CpusOption = Annotated[float | None, typer.Option(help="CPUs of a trial (ray).")]
 GpusOption = Annotated[float | None, typer.Option(help="Graphics cards of a trial, or a fraction of one (ray).")]
 TrialsOption = Annotated[int | None, typer.Option(help="Largest number of trials; 20 if no bound is given.")]
@@ -206,6 +208,25 @@ def resume_command(
         load_tensorflow()
         _run(known.replace(**{key: value for key, value in changes.items() if value is not None}), folder, engine,
              machine, export, name, as_json)
+
+
+def worker_command(
+    address: Annotated[str, typer.Argument(help="HOST:PORT where the chief listens; it says so when it begins.")],
+    folder: FolderArgument,
+    jobs: JobsOption = None,
+    memory: MemoryOption = None,
+    called: Annotated[str, typer.Option("--name", help="What the worker is called in the search's remarks.")] = "",
+) -> None:
+    """Work on this host for a search that another host leads (engine keras-tuner)."""
+    from zoo.console import EXIT_INTERRUPTED, load_tensorflow
+
+    memory_bytes = size_in_bytes(memory) if memory is not None else None
+    load_tensorflow()
+    from tuning.executors.keras_tuner_worker import run_worker
+
+    if not run_worker(address, folder, name=called, jobs=jobs, memory_bytes=memory_bytes, say=typer.echo):
+        raise typer.Exit(EXIT_INTERRUPTED)
+    typer.echo("The search is over.")
 
 
 # === Details ===
