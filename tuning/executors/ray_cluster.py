@@ -27,7 +27,8 @@ class RayEngine:
         gpus_per_trial: The same of graphics cards; 0.5 puts two trials on a card.
         max_concurrent: Largest number of trials at once; None takes as many as the nodes hold. Give it for a cluster
             that grows on demand: as many are asked for, even while there is no room.
-        storage: Folder of Ray Tune's own records; None takes "ray" in the search's folder.
+        storage: Folder of Ray Tune's own records, shared by all nodes; None takes "ray" in the search's folder and
+            removes it at the end, because all of it stands in the journal.
         fork: Whether trials are forked from one process per worker that has imported everything, as `LocalEngine`
             takes it; None where that is safe on the node.
         runner: What a trial's process runs its program with, as "module:function".

@@ -100,7 +100,11 @@ class StudyLink:
             return
         event = json.loads(text)
         if "outcome" in event:
-            self._tell(attempt, TrialOutcome.from_dict(event["outcome"]))
+            outcome = TrialOutcome.from_dict(event["outcome"])
+            if outcome.status == "interrupted" and not self.ending:
+                self.lost(attempt, Loss("lost", f"The trial was ended although the search goes on. {outcome.error}"))
+            else:
+                self._tell(attempt, outcome)
             return
         report = EpochReport(**event["report"])
         if self._guarded(lambda: self._study.report(task.trial, report)) is False:

@@ -7,6 +7,7 @@ import importlib
 import logging
 import math
 import os
+import shutil
 import signal
 import threading
 import time
@@ -58,9 +59,9 @@ def run(engine: RayEngine, study: Study) -> None:
                               f"{engine.gpus_per_trial:g} GPUs for a trial; its nodes have {_nodes_in_words()}. Ask "
                               "for less per trial, or add nodes. For a cluster that grows on demand give "
                               "`max_concurrent`.")
-        records = engine.storage or study.folder.path / "ray"
-        records.mkdir(parents=True, exist_ok=True)
         name = f"zoo-{uuid.uuid4().hex}"
+        for left_over in study.folder.path.glob(".zoo-*"):
+            left_over.unlink(missing_ok=True)
         probe = study.folder.path / f".{name}"
         probe.touch()
         facts = {"program": study.program, "folder": str(study.folder.path), "probe": str(probe),
@@ -74,7 +75,7 @@ def run(engine: RayEngine, study: Study) -> None:
                          end=lambda: ray.get(mailbox.end.remote()), has_room=lambda: room() > 0,
                          slots=lambda: room() if engine.max_concurrent is None else engine.max_concurrent)
         try:
-            with StopSignals() as signals:
+            with StopSignals() as signals, _records(engine, study) as records:
                 _tune(engine, link, _Ending(study, link, signals), name, str(records))
         finally:
             probe.unlink(missing_ok=True)
@@ -146,6 +147,18 @@ def _node_resources() -> list[dict[str, float]]:
 def _nodes_in_words() -> str:
     return ", ".join(f"{resources.get('CPU', 0.0):g} CPUs and {resources.get('GPU', 0.0):g} GPUs"
                      for resources in _node_resources()) or "gone"
+
+
+@contextlib.contextmanager
+def _records(engine: RayEngine, study: Study) -> Iterator[Path]:
+    """Gives the folder of Tune's own records, which go with it unless somebody wants them: the journal has it all."""
+    folder = engine.storage or study.folder.path / "ray"
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield folder
+    finally:
+        if engine.storage is None:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager

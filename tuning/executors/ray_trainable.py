@@ -46,6 +46,8 @@ class RayTrial(tune.Trainable):  # type: ignore[misc]  # Ray's classes are Any
             os.chdir(self._facts["cwd"])
         self._search_ends = self._mailbox.ended.remote()
         cards = ",".join(str(card) for card in ray.get_runtime_context().get_accelerator_ids().get("GPU", ()))
+        if not cards:  # what Ray has not reserved is not for this trial, and without cards it can be forked
+            os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
         share = Share(threads=self._facts["threads"], gpu=cards)
         self._host = TrialHost(self._facts["runner"], tuple(self._facts["modules"]), share, NodeQuiet(),
                                fork=self._facts["fork"])

@@ -87,6 +87,15 @@ def test_a_lost_trial_is_tried_again(study: Study) -> None:
     assert (study.trials["0000"].status, study.trials["0000"].kind) == ("failed", "lost")
 
 
+def test_an_end_that_nobody_asked_for_is_a_loss(study: Study) -> None:
+    """A worker that can no longer hear the search ends its trial; that counts, or it would go on for ever."""
+    tune = Tune(study)
+    for attempt in "xy":
+        tune.link.next(attempt)
+        tune.link.said(attempt, over(status="interrupted"))
+    assert (study.trials["0000"].status, study.trials["0000"].kind) == ("failed", "lost")
+
+
 def test_a_request_to_stop_ends_all_and_waits_for_them_awhile(study: Study) -> None:
     """Asked to stop, every trial is told once, nothing more begins, and after a while Tune is let go."""
     tune = Tune(study)
