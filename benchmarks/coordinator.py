@@ -5,9 +5,9 @@
 First a study with KerasTuner's oracle and a trial that does nothing (one epoch is reported, then the result), in one
 thread, on the disk of the temporary folder and in memory (/dev/shm, where there is one): trials per second at growing
 numbers of trials, where the time goes (waiting for the disk, the oracle, KerasTuner's files, the study itself), bytes
-written per trial, memory; then how long another process takes to open the search again. Afterwards `--tiny` trials
-of one weight and eight rows run for real on the local engine: the coordinator's memory as they pass, and the seconds
-that a trial takes beyond its training.
+written per trial, memory; how long it takes to open the search again; and what these figures come to for 100,000
+trials on 1,000 workers. Before that `--tiny` trials of one weight and eight rows run for real on the local engine: the
+coordinator's memory as they pass, and the seconds that a trial takes beyond its training.
 """
 
 from __future__ import annotations
@@ -130,7 +130,19 @@ def throughput(oracle: str, trials: int, folder: Path) -> dict[str, Any]:
     opening = time.perf_counter() - start
     size = SearchFolder.at(folder).journal.stat().st_size
     print(f"    read by others in {reading:.2f} s, opened again in {opening:.2f} s; journal {size / 1e6:.1f} MB")
+    if len(rows) > 1:
+        project(rows, size, opening)
     return {"rows": rows, "reading_seconds": reading, "opening_seconds": opening, "journal_bytes": size}
+
+
+def project(rows: list[dict[str, Any]], journal_bytes: int, opening_seconds: float) -> None:
+    """Prints what the slopes measured here come to for 100,000 trials on 1,000 workers."""
+    first, last = rows[0], rows[-1]
+    each = (last["resident_bytes"] - first["resident_bytes"]) / (last["trials"] - first["trials"])
+    scale = 100_000 / last["trials"]
+    print(f"    100,000 trials on 1,000 workers, if all grows as here: {each * 1e5 / 1e6:.0f} MB more memory, a journal "
+          f"of {journal_bytes * scale / 1e6:.0f} MB, opened again in {opening_seconds * scale:.0f} s; no worker waits "
+          f"while a trial takes longer than {1000 / last['trials_per_second']:.1f} s")
 
 
 def show(row: dict[str, Any]) -> None:
