@@ -94,6 +94,7 @@ class _Chief:
         self._roster = Roster(place, patience_s)
         self._desk = Desk(study, self._roster)
         self._calls = Calls()
+        self._oracle = OracleService(self._calls, self._desk, study)
         self._patience_s = patience_s
         self._alone_s = alone_s
         self._known: set[str] = set()
@@ -122,10 +123,9 @@ class _Chief:
     def _listening(self, address: Address) -> Iterator[Address]:
         names = {"hello": self._hello, "beat": self._state, "ask": self._ask, "report": self._report,
                  "tell": self._tell, "remark": self._remark, "bye": self._bye}
-        oracle = OracleService(self._calls, self._desk, self._study)
         server, bound = start_server(
             address, [JsonHandler(self._calls, self._token, names)],
-            lambda made: protos.get_service_grpc().add_OracleServicer_to_server(oracle, made))
+            lambda made: protos.get_service_grpc().add_OracleServicer_to_server(self._oracle, made))
         try:
             yield bound
         finally:
@@ -253,9 +253,9 @@ class _Chief:
             self._own.wait()
 
     def _part(self) -> None:
-        """Lets workers see that the search is over, and take leave."""
+        """Lets workers see that the search is over, and take leave; KerasTuner's would wait an hour for a chief."""
         end = time.monotonic() + _FAREWELL_S
-        while self._known and time.monotonic() < end:
+        while (self._known or self._oracle.unaware) and time.monotonic() < end:
             self._calls.serve(_TICK_S)
             self._roster.look()
             self._known = {worker for worker in self._known if self._roster.lives(worker)}

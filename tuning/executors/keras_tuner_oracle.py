@@ -37,6 +37,8 @@ class OracleService(protos.get_service_grpc().OracleServicer):  # type: ignore[m
         self._study = study
         self._files = ProjectFiles(study.folder)
         self._measures: dict[str, dict[str, float]] = {}
+        self.unaware: set[str] = set()
+        """The workers that have asked for trials and were not told yet that the search is over."""
 
     def GetSpace(self, request: Any, context: Any) -> Any:
         """Returns the whole space."""
@@ -88,9 +90,12 @@ class OracleService(protos.get_service_grpc().OracleServicer):  # type: ignore[m
         return keras_tuner.HyperParameters.from_config(state.get("hyperparameters", {"space": [], "values": {}}))
 
     def _create(self, worker: str) -> Any:
+        self.unaware.add(worker)
         task = None if self._study.stopping else self._desk.ask(worker, None)
         if task is None:
             over = self._study.done or self._study.stopping
+            if over:
+                self.unaware.discard(worker)
             return TunerTrial(keras_tuner.HyperParameters(), trial_id="", status="STOPPED" if over else "IDLE")
         self._measures.pop(task.trial, None)
         return self._as_trial(task.trial, task.values, "RUNNING")

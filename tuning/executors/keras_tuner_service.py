@@ -128,6 +128,8 @@ class JsonHandler(grpc.GenericRpcHandler):  # type: ignore[misc]
         try:
             request = json.loads(data)
         except ValueError:
+            request = None
+        if not isinstance(request, dict):
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, "A request is a JSON object.")
         if name != "hello" and request.get("token") != self._token:
             context.abort(grpc.StatusCode.UNAUTHENTICATED, "The token is not that of the search's folder.")

@@ -196,7 +196,8 @@ class RemoteStudy:
 
     def leave(self) -> None:
         """Takes leave of the chief; its file goes, so that nobody waits for it."""
-        _try(self._channel, "bye", self._request(), _FIRST_S if not self._over else 1.0)
+        with contextlib.suppress(EngineError):
+            _try(self._channel, "bye", self._request(), _FIRST_S)
         with contextlib.suppress(OSError):
             self._place.beat(self.name).unlink(missing_ok=True)
         self._channel.close()

@@ -67,7 +67,7 @@ class ProjectFiles:
 
         Args:
             oracle: A `keras_tuner.Oracle`.
-            force: Write it if anything at all has changed.
+            force: Write it if anything at all has changed. A first time it is always written.
 
         Returns:
             Whether it was written.
@@ -76,7 +76,7 @@ class ProjectFiles:
             StoreError: It cannot be written.
         """
         due = self._changes > _GROWTH * len(oracle.trials) or time.monotonic() - self._saved_at > _SECONDS
-        if not (self._changes and (due or force)):
+        if not (self._changes and (due or force)) and self.oracle.exists():
             return False
         _replace(self.oracle, oracle.get_state())
         if not self.tuner.exists():

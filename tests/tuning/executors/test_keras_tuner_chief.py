@@ -33,7 +33,8 @@ def test_two_workers_share_a_search_and_end_with_it(tmp_path):
 
         view = run_chief(tmp_path, ["train 0.05"] * 12, listen)
         assert [process.wait(20) for process in workers.processes] == [0, 0]
-    assert [(trial.status, trial.attempts, trial.epochs) for trial in view.trials.values()] == [("completed", 1, 3)] * 12
+    ends = [(trial.status, trial.attempts, trial.epochs) for trial in view.trials.values()]
+    assert ends == [("completed", 1, 3)] * 12
     assert "the worker first has joined" in remarks(view)
     assert "the worker second has joined" in remarks(view)
     assert not list((tmp_path / "workers").glob("*.json"))
