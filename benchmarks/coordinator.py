@@ -140,7 +140,7 @@ def project(rows: list[dict[str, Any]], journal_bytes: int, opening_seconds: flo
     first, last = rows[0], rows[-1]
     each = (last["resident_bytes"] - first["resident_bytes"]) / (last["trials"] - first["trials"])
     scale = 100_000 / last["trials"]
-    print(f"    100,000 trials on 1,000 workers, if all grows as here: {each * 1e5 / 1e6:.0f} MB more memory, a journal "
+    print(f"    100,000 trials on 1,000 workers, if all grows so: {each * 1e5 / 1e6:.0f} MB more memory, a journal "
           f"of {journal_bytes * scale / 1e6:.0f} MB, opened again in {opening_seconds * scale:.0f} s; no worker waits "
           f"while a trial takes longer than {1000 / last['trials_per_second']:.1f} s")
 
