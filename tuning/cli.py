@@ -73,7 +73,7 @@ EngineOption = Annotated[str, typer.Option(help="Where trials run: local, ray, o
 JobsOption = Annotated[int | None, typer.Option(min=1, help="Trials at once; as many as the machine has room for if "
                                                             "left out.")]
 MemoryOption = Annotated[str | None, typer.Option(help="The most memory of a trial, such as 2G (local).")]
-AddressOption = Annotated[str | None, typer.Option(help="HOST:PORT or auto of the Ray cluster (ray), or HOST:PORT where "
+AddressOption = Annotated[str | None, typer.Option(help="HOST:PORT or auto of the Ray cluster (ray); HOST:PORT where "
                                                         "this host listens for workers (keras-tuner).")]
 CpusOption = Annotated[float | None, typer.Option(help="CPUs of a trial (ray).")]
 GpusOption = Annotated[float | None, typer.Option(help="Graphics cards of a trial, or a fraction of one (ray).")]

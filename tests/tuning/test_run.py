@@ -31,7 +31,7 @@ def loss_of(values: Any, epoch: int) -> dict[str, float]:
 
 
 def test_the_best_trial_comes_back(tmp_path: Path) -> None:
-    """All trials with their measures, the best of them, and that the budget is used up; and the same call repeats none."""
+    """All trials with their measures, the best of them, and that the budget is used up; the same call repeats none."""
     engine = InlineEngine(loss_of)
     result = run_search(config_of(), tmp_path / "s", engine=engine, judge=False)
     assert result.finished
@@ -101,5 +101,5 @@ def test_engines_by_name() -> None:
     assert isinstance(make_engine("ray", max_concurrent=2), RayEngine)
     with pytest.raises(ArgumentError, match=f"Unknown engine 'spark'.*{', '.join(ENGINES)}"):
         make_engine("spark")
-    with pytest.raises(ArgumentError, match="The engine local does not take `address`. It takes: jobs"):
+    with pytest.raises(ArgumentError, match=r"The engine local does not take `address`\. It takes: jobs"):
         make_engine("local", address="a:1")
