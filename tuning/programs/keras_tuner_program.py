@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import keras
 
 from tuning.config import SearchConfig
 from tuning.errors import SearchError
-from tuning.folder import SearchFolder
-from tuning.programs.continuation import link_or_copy
-from tuning.programs.epoch_keeper import BEST, BUILD_CONFIG, STATE, EpochKeeper, load_trained, saved_epochs
+from tuning.programs.epoch_keeper import EpochKeeper
+from tuning.programs.execution_files import ExecutionFiles
 from tuning.programs.fitting import fit
 from tuning.programs.hypermodels import bound, build_model, load_hypermodel
 from tuning.programs.measuring import ConstraintBroken, Measurer
@@ -21,7 +19,7 @@ from tuning.programs.protocol import TrialContext
 from tuning.programs.recording import recorded, save_recorded
 from tuning.programs.summary import Executions, infeasible
 from tuning.programs.user_code import load_data
-from tuning.trial import EpochReport, TrialOutcome, TrialTask
+from tuning.trial import EpochReport, TrialOutcome
 
 
 class KerasTunerProgram:
@@ -59,9 +57,11 @@ class _Execution:
         self._config = config
         self._context = context
         self._number = number
-        self._inherited = _take_up(context.folder, task, number)
         self._folder = context.folder.execution(task.trial, number)
-        self.keeper = EpochKeeper(self._folder, config.objectives[0], best=best, tell=self._tell,
+        files = ExecutionFiles(self._folder)
+        parent = ExecutionFiles(context.folder.execution(task.parent, number))
+        self._inherited = files.take_up(parent) if task.parent else 0
+        self.keeper = EpochKeeper(files, config.objectives[0], best=best, tell=self._tell,
                                   until_epoch=task.until_epoch if task.until_epoch < task.epochs else None)
 
     def measures_of(self, hypermodel: Any, data: Mapping[str, Any]) -> dict[str, float]:
@@ -78,10 +78,8 @@ class _Execution:
         result = None
         if not self.keeper.stopped:
             result = fit(hypermodel, hp, model, data, epochs=task.epochs, callbacks=[self.keeper])
-        best = self._folder.parent / BEST
-        if best.is_file() and model.built:
-            load_trained(model, best)
-            save_recorded(model, self._folder)
+        self.keeper.finish(model)
+        save_recorded(model, self._folder)
         if measurer.names:
             measured |= {**measurer.before(recorded(model)), **measurer.after(model)}
         return {**measured, **_measures(result, self.keeper, self._config.objectives[0].name)}
@@ -107,25 +105,3 @@ def _measures(result: Any, keeper: EpochKeeper, objective: str) -> dict[str, flo
     except (TypeError, ValueError):
         raise SearchError("HyperModel.fit must return what model.fit returned, a dict of measures or a number. It "
                           f"returned {type(result).__name__}.") from None
-
-
-def _take_up(folder: SearchFolder, task: TrialTask, execution: int) -> int:
-    """Gives an execution its parent's last epoch, unless it has its own; returns the parent's number of epochs."""
-    if not task.parent:
-        return 0
-    parent, own = folder.execution(task.parent, execution), folder.execution(task.trial, execution)
-    state = saved_epochs(parent)
-    if state is None:
-        return 0
-    if not (own / STATE).exists():
-        own.mkdir(parents=True, exist_ok=True)
-        for name in (BEST, BUILD_CONFIG):
-            _take(parent.parent / name, own.parent / name)
-        _take(parent / state.weights, own / state.weights)
-        _take(parent / STATE, own / STATE)  # last: from here on it counts
-    return len(state.rows)
-
-
-def _take(source: Path, target: Path) -> None:
-    if source.is_file() and not target.exists():
-        link_or_copy(source, target)

@@ -70,15 +70,15 @@ def test_a_killed_trial_goes_on_with_its_optimizer(tmp_path: Path) -> None:
         run_task(search("build"), first)
     state = json.loads((tmp_path / "trial_0000" / "execution0" / "epochs.json").read_text())
     assert len(state["rows"]) == 2
-    (tmp_path / "trial_0000" / "execution0" / f"partial-{state['weights']}").write_bytes(b"half")
+    (tmp_path / "trial_0000" / "execution0" / f".{state['weights']}.partial").write_bytes(b"half")
     again = MemoryContext(tmp_path, task(values=VALUES))
     outcome = run_task(search("build"), again)
     assert [report.epoch for report in again.reports] == [1, 2, 3, 4]
     assert history(again)[:2] == history(first)
-    assert history(again)[2]["loss"] < history(again)[0]["loss"]
+    assert history(again)[2]["val_loss"] < history(first)[1]["val_loss"]
     assert outcome.executions == (min(history(again), key=lambda row: row["val_loss"]),)
     saved = sorted(path.name for path in (tmp_path / "trial_0000" / "execution0").glob("epoch-*"))
-    assert saved == ["epoch-00004.weights.h5"]
+    assert saved == ["epoch-00004.safetensors"]
     third = MemoryContext(tmp_path, task(values=VALUES))
     assert run_task(search("build"), third).executions == outcome.executions  # nothing is trained any more
     assert history(third) == history(again)
