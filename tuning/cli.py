@@ -218,12 +218,10 @@ def worker_command(
     called: Annotated[str, typer.Option("--name", help="What the worker is called in the search's remarks.")] = "",
 ) -> None:
     """Work on this host for a search that another host leads (engine keras-tuner)."""
-    from zoo.console import EXIT_INTERRUPTED, load_tensorflow
+    from tuning.executors.keras_tuner_worker import run_worker
+    from zoo.console import EXIT_INTERRUPTED
 
     memory_bytes = size_in_bytes(memory) if memory is not None else None
-    load_tensorflow()
-    from tuning.executors.keras_tuner_worker import run_worker
-
     if not run_worker(address, folder, name=called, jobs=jobs, memory_bytes=memory_bytes, say=typer.echo):
         raise typer.Exit(EXIT_INTERRUPTED)
     typer.echo("The search is over.")

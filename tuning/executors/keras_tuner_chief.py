@@ -29,6 +29,7 @@ from zoo.errors import ArgumentError
 
 _TICK_S = 0.2
 _FAREWELL_S = 15.0  # workers that live have so long to end their trials when the search is over
+_OWN = "own-"  # in front of the name of this host's own worker
 _DEATHS = 3  # so many own workers may die one after the other before anything comes of one
 
 
@@ -103,6 +104,9 @@ class _Chief:
         self._alone_since = time.monotonic()
 
     def run(self, address: Address, signals: StopSignals, own: dict[str, Any] | None) -> None:
+        for worker in self._place.read_beats():
+            if worker.startswith(_OWN):  # of an earlier chief, with which it died
+                self._roster.strike(worker)
         with self._listening(address) as bound:
             self._study.remark(f"the chief listens at {bound}; on another host that sees {self._place.folder.path}: "
                                f"zoo tune worker {_reachable(bound)} {self._place.folder.path}")
@@ -227,7 +231,7 @@ class _Chief:
 
     @property
     def _own_name(self) -> str:
-        return "" if self._own is None else f"own-{self._own.pid}"
+        return "" if self._own is None else f"{_OWN}{self._own.pid}"
 
     @property
     def _log(self) -> Path:

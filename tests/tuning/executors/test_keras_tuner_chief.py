@@ -129,6 +129,15 @@ def test_a_killed_chief_goes_on_with_the_workers_that_wait_for_it(tmp_path):
         assert [line.split()[0] for line in epochs] == ["1", "2", "3"]
 
 
+def test_the_own_worker_of_an_earlier_chief_holds_nothing(tmp_path):
+    """It died with its chief: what its file names is run at once, however patient the new chief is."""
+    (tmp_path / "workers").mkdir()
+    (tmp_path / "workers" / "own-1.json").write_text('{"beat": 7, "trials": ["0000"]}')
+    view = run_chief(tmp_path, ["train"], lambda study, event: None,
+                     engine={"local": True, "jobs": 1, "patience_s": 3600.0})
+    assert view.trials["0000"].status == "completed"
+
+
 def test_a_request_to_stop_ends_chief_and_workers(tmp_path):
     """The running trial is interrupted and not failed; both sides end within moments."""
     with Workers(tmp_path) as workers:
