@@ -24,7 +24,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
-import ray
 from ray.cluster_utils import Cluster
 
 from tuning.config import SearchConfig
@@ -61,7 +60,6 @@ def search(place: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     cluster = Cluster(initialize_head=True, head_node_args={
         "num_cpus": 1, "include_dashboard": False, "object_store_memory": _STORE_BYTES})
     node = cluster.add_node(num_cpus=1, object_store_memory=_STORE_BYTES)
-    ray.init(cluster.address, log_to_driver=False, logging_level="CRITICAL")
     killed, noticed, remarks, epochs = 0.0, 0.0, [], 0
 
     def listen(event: Event) -> None:
@@ -84,10 +82,9 @@ def search(place: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     begun = time.monotonic()
     try:
         with Study.open(SearchFolder.at(place / "search"), config, listener=listen) as study:
-            RayEngine().run(study)
+            RayEngine(cluster.address).run(study)
             trials = list(study.trials.values())
     finally:
-        ray.shutdown()
         cluster.shutdown()
     whole = list(range(1, arguments.epochs + 1))
     return {

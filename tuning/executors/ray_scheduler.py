@@ -7,6 +7,7 @@ epoch into its journal, and the trial is told to finish instead of being taken d
 from __future__ import annotations
 
 import contextlib
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskErr
 from ray.tune.schedulers import FIFOScheduler
 
 from tuning.executors.ray_link import EVENT, Loss, StudyLink
+
+_LONGEST_REASON = 200
 
 
 class StudyScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray's classes are Any
@@ -103,5 +106,6 @@ def loss_of(error: Exception) -> Loss:
         # The process that watches the trial refused: it cannot run any.
         return Loss("error", f"No trial can be run on a node of the Ray cluster: {lines[-1]}", engine=True)
     if isinstance(error, RayActorError):
-        return Loss("lost", f"The worker of Ray that watched the trial is gone, or its node: {lines[0]}")
+        return Loss("lost", "The worker of Ray that watched the trial is gone, or its node: "
+                    f"{textwrap.shorten(lines[0], _LONGEST_REASON)}")
     return Loss("lost", f"Ray lost the trial: {lines[-1]}")
