@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,13 +39,15 @@ class FinalScore:
         return {"trial": self.trial, "examples": self.examples, "measures": dict(self.measures)}
 
 
-def final_score(config: SearchConfig, folder: SearchFolder, trial: str) -> FinalScore | None:
+def final_score(config: SearchConfig, folder: SearchFolder, trial: str, *,
+                tell: Callable[[str], None] | None = None) -> FinalScore | None:
     """Judges a trial's model on the test part, or returns what was measured before of the same parameters.
 
     Args:
         config: The search's configuration.
         folder: Its folder; final.json and the run's report are written.
         trial: The trial, which has ended.
+        tell: Called with a line of text before it is judged.
 
     Returns:
         The score; None where there is no test part or no model that `zoo evaluate` reads.
@@ -59,6 +61,8 @@ def final_score(config: SearchConfig, folder: SearchFolder, trial: str) -> Final
     weights = _index(run)["files"]["weights"]["sha256"]
     known = _known(folder)
     if known is None or (known["trial"], known["weights"]) != (trial, weights):
+        if tell is not None:
+            tell(f"judging trial {trial} on the test part")
         words = [sys.executable, "-m", "zoo", "evaluate", str(run), "--json"]
         answer = subprocess.run(words, capture_output=True, text=True, check=False)
         if answer.returncode != 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from tuning.config import SearchConfig
 from tuning.objectives import Constraint, Objective
 from tuning.spaces import SearchSpace, check_space, read_space, space_of
 from zoo.data_source import NAMED_SCHEMES, DataSource
-from zoo.errors import ArgumentError
+from zoo.errors import ArgumentError, UnknownNameError
 from zoo.registry import default_registry
 from zoo.training.config import MONITORS
 
@@ -135,6 +136,11 @@ def require_data(data: DataSource) -> None:
 
 def _read(options: Mapping[str, Any], space: Any) -> dict[str, Any]:
     """Returns the options with what follows from them, objectives and constraints as objects."""
+    known = [one.name for one in dataclasses.fields(SearchConfig)]
+    for name in options:
+        if name not in known:
+            raise ArgumentError(UnknownNameError("search option", str(name), known,
+                                                 f"Known: {', '.join(known)}.").message)
     read = dict(options)
     read.setdefault("oracle", DEFAULT_ORACLE)
     read["objectives"] = tuple(_objective(given) for given in _listed(read["objectives"]))

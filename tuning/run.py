@@ -20,6 +20,7 @@ from tuning.final_score import FinalScore, final_score
 from tuning.folder import SearchFolder
 from tuning.programs.declaring import declare
 from tuning.study.lock import SearchLock
+from tuning.study.state import read_search
 from tuning.study.study import Study
 from tuning.trial import Trial
 from zoo.errors import ArgumentError, UnknownNameError
@@ -88,7 +89,8 @@ def run_search(config: SearchConfig | None, folder: str | os.PathLike[str], *, e
     if restart:
         remove_search(place)
     with contextlib.ExitStack() as stack:
-        if isinstance(engine, LocalEngine):  # it imports what trials need while the study opens
+        # It imports what trials need while the study opens.
+        if isinstance(engine, LocalEngine) and not _is_over(place, config):
             stack.callback(engine.close)
             engine.warm_up()
         study = stack.enter_context(Study.open(place, config, listener=listener, declare=declare))
@@ -99,11 +101,16 @@ def run_search(config: SearchConfig | None, folder: str | os.PathLike[str], *, e
     _require_one_that_ran(trials, place)
     final = None
     if judge and finished and best is not None and config.model:
-        if tell is not None:
-            tell(f"judging trial {best.id} on the test part")
-        final = final_score(config, place, best.id)
+        final = final_score(config, place, best.id, tell=tell)
     return SearchResult(folder=place, config=config, trials=trials, best=best, front=front, finished=finished,
                         final=final)
+
+
+def _is_over(folder: SearchFolder, config: SearchConfig | None) -> bool:
+    if not folder.config.is_file():
+        return False
+    view = read_search(folder)
+    return view.reason == "finished" and (config is None or config.to_dict() == view.config.to_dict())
 
 
 def _require_one_that_ran(trials: Mapping[str, Trial], folder: SearchFolder) -> None:
