@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,20 @@ def do_train(context: ChannelContext, folder: Path, seconds: str, first_time: bo
         if not context.report(EpochReport(epoch=epoch, values={"loss": 1 / epoch, "val_loss": 1 / epoch})):
             return TrialOutcome(status="stopped", executions=({"val_loss": 1 / epoch},))
     return 1 / context.task.epochs
+
+
+def do_train_to(context: ChannelContext, folder: Path, epoch: str, first_time: bool) -> TrialOutcome | float:
+    """Trains so, but hangs at the first attempt once an epoch is saved and reported."""
+    report = context.report
+
+    def report_and_hang(ended: EpochReport) -> bool:
+        goes_on = report(ended)
+        if first_time and ended.epoch == int(epoch):
+            do_hang(context, folder, "", first_time)
+        return goes_on
+
+    context.report = report_and_hang  # type: ignore[method-assign]
+    return do_train(context, folder, "", first_time)
 
 
 def do_die(context: ChannelContext, folder: Path, how: str, first_time: bool) -> None:
@@ -84,14 +98,24 @@ def do_hang(context: ChannelContext, folder: Path, argument: str, first_time: bo
     time.sleep(600)
 
 
-def do_tell(context: ChannelContext, folder: Path, argument: str, first_time: bool) -> None:
-    """Writes down what this process may use."""
-    (folder / "told").write_text(json.dumps({
+def do_tell(context: ChannelContext, folder: Path, other: str, first_time: bool) -> None:
+    """Writes down what this process may use, and waits until another has done so."""
+    (folder / "telling").write_text(json.dumps({
         "cores": sorted(os.sched_getaffinity(0)), "threads": os.environ["OMP_NUM_THREADS"], "folder": str(Path.cwd()),
-        "begun": time.time(), "oom": Path("/proc/self/oom_score_adj").read_text().strip(),
+        "oom": Path("/proc/self/oom_score_adj").read_text().strip(),
         "path": sys.path, "parent": os.getppid(), "siblings": siblings(), "program": program_name(context)}))
-    time.sleep(float(argument or 0))
-    (folder / "ended").write_text(str(time.time()))
+    (folder / "telling").rename(folder / "told")
+    if other:
+        wait_until((context.folder.trial(other) / "told").exists)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Waits, but not for ever."""
+    for _ in range(3000):
+        if condition():
+            return
+        time.sleep(0.01)
+    raise TimeoutError("what this errand waited for did not come")
 
 
 def program_name(context: ChannelContext) -> str:
@@ -111,12 +135,6 @@ def do_leave_behind(context: ChannelContext, folder: Path, argument: str, first_
     (folder / "began").write_text(str(begun.pid))
 
 
-def do_work(context: ChannelContext, folder: Path, steps: str, first_time: bool) -> None:
-    """Takes so many hundredths of a second of its own time, however long it is stopped in between."""
-    for _ in range(int(steps)):
-        time.sleep(0.01)
-
-
 def do_count(context: ChannelContext, folder: Path, seconds: str, first_time: bool) -> None:
     """Writes the time every few milliseconds."""
     end = time.time() + float(seconds)
@@ -127,13 +145,33 @@ def do_count(context: ChannelContext, folder: Path, seconds: str, first_time: bo
             time.sleep(0.005)
 
 
+def do_count_until(context: ChannelContext, folder: Path, others: str, first_time: bool) -> None:
+    """Writes the time every few milliseconds, until the others that are named have measured and a while longer."""
+    waited = [context.folder.trial(name) / "quiet" for name in others.split(",")]
+    left = 20
+    with (folder / "ticks").open("a") as file:
+        while left:
+            file.write(f"{time.time()}\n")
+            file.flush()
+            time.sleep(0.005)
+            left -= all(path.exists() for path in waited)
+
+
+def do_measure_beside(context: ChannelContext, folder: Path, words: str, first_time: bool) -> None:
+    """Does so while another counts."""
+    seconds, counting = words.split()
+    wait_until((context.folder.trial(counting) / "ticks").exists)
+    do_measure(context, folder, seconds, first_time)
+
+
 def do_measure(context: ChannelContext, folder: Path, seconds: str, first_time: bool) -> None:
     """Measures in quiet, and writes down from when till when."""
     time.sleep(0.3)
     with context.quiet():
         begun = time.time()
         time.sleep(float(seconds))
-        (folder / "quiet").write_text(f"{begun} {time.time()}")
+        (folder / "writing").write_text(f"{begun} {time.time()}")
+        (folder / "writing").rename(folder / "quiet")
 
 
 def do_measure_and_die(context: ChannelContext, folder: Path, seconds: str, first_time: bool) -> None:

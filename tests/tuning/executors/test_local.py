@@ -28,9 +28,9 @@ from zoo.errors import ArgumentError
 
 def test_kill_9_of_a_trial_costs_the_epoch_that_it_was_in(tmp_path: Path) -> None:
     """A trial killed from outside is tried again and goes on after its last epoch; its neighbour is not disturbed."""
-    with Command(tmp_path, ["train 0.3", "train 0.1"], retries=1, epochs=4) as command:
+    with Command(tmp_path, ["train_to 2", "train"], retries=1, epochs=4) as command:
         saved = tmp_path / "trial_0000" / "epochs"
-        wait_for(lambda: saved.exists() and len(saved.read_text().splitlines()) == 2)
+        wait_for((tmp_path / "trial_0000" / "began").exists)
         os.kill(command.pid_of("0000"), signal.SIGKILL)
         first, second = command.finish()
     assert (first["status"], first["attempts"], first["epochs"]) == ("completed", 2, [1, 2, 3, 4])
@@ -40,16 +40,16 @@ def test_kill_9_of_a_trial_costs_the_epoch_that_it_was_in(tmp_path: Path) -> Non
 
 def test_kill_9_of_the_search_loses_nothing(tmp_path: Path) -> None:
     """No process outlives the search; the same command repeats no finished trial and no saved epoch."""
-    errands = ["train", "train 0.4", "hang_once", "train"]
+    errands = ["train", "train_to 2", "hang_once", "train"]
     with Command(tmp_path, errands, epochs=4) as command:
         saved = tmp_path / "trial_0001" / "epochs"
-        wait_for(lambda: saved.exists() and len(saved.read_text().splitlines()) == 2)
-        hanging, training, zygote = command.pid_of("0002"), command.pid_of("0001"), command.zygote()
+        wait_for((tmp_path / "trial_0001" / "began").exists)
         wait_for((tmp_path / "trial_0002" / "began").exists)
+        hanging, training, zygote = command.pid_of("0002"), command.pid_of("0001"), command.zygote()
         began = int((tmp_path / "trial_0002" / "began").read_text())
         os.kill(command.process.pid, signal.SIGKILL)
         command.process.wait()
-        wait_for(lambda: not any(map(is_alive, (zygote, hanging, training, began))), 3)
+        wait_for(lambda: not any(map(is_alive, (zygote, hanging, training, began))), 5)
     with Command(tmp_path, errands, epochs=4) as command:
         trials = command.finish()
     assert [trial["status"] for trial in trials] == ["completed"] * 4
@@ -62,12 +62,12 @@ def test_kill_9_of_the_search_loses_nothing(tmp_path: Path) -> None:
 
 def test_death_of_the_zygote_is_survived(tmp_path: Path) -> None:
     """Trials whose zygote is killed end with it and go on in another's children, and it counts as no one's failure."""
-    with Command(tmp_path, ["train 0.4", "hang_once"], epochs=3) as command:
+    with Command(tmp_path, ["train_to 1", "hang_once"], epochs=3) as command:
         first, zygote = command.pid_of("0001"), command.zygote()
         wait_for((tmp_path / "trial_0001" / "began").exists)
         began = int((tmp_path / "trial_0001" / "began").read_text())
         os.kill(zygote, signal.SIGKILL)
-        wait_for(lambda: not is_alive(first) and not is_alive(began), 3)
+        wait_for(lambda: not is_alive(first) and not is_alive(began), 5)
         trials = command.finish()
     assert [trial["status"] for trial in trials] == ["completed", "completed"]
     assert "was killed by SIGKILL" in command.folder.journal.read_text()
@@ -76,10 +76,10 @@ def test_death_of_the_zygote_is_survived(tmp_path: Path) -> None:
 @pytest.mark.parametrize("how", ["SIGINT", "SIGTERM", "SIGHUP", "stop"])
 def test_a_search_stops_in_order(tmp_path: Path, how: str) -> None:
     """Asked by Ctrl-C, a signal or the file, it ends well and soon; its trials end too and go on another time."""
-    with Command(tmp_path, ["train 0.2", "hang_once"], epochs=3) as command:
+    with Command(tmp_path, ["train_to 2", "hang_once"], epochs=3) as command:
         saved = tmp_path / "trial_0000" / "epochs"
         hanging = command.pid_of("0001")
-        wait_for(saved.exists)
+        wait_for((tmp_path / "trial_0000" / "began").exists)
         if how == "stop":
             command.folder.stop_request.touch()
         elif how == "SIGINT":  # a terminal tells the whole group
@@ -88,18 +88,21 @@ def test_a_search_stops_in_order(tmp_path: Path, how: str) -> None:
             command.process.send_signal(getattr(signal, how))
         trials = command.finish()
         assert [trial["status"] for trial in trials] == ["running", "running"]
-        wait_for(lambda: not is_alive(hanging), 3)
-    trials = [vars(trial) for trial in run_errands(tmp_path, ["train 0.2", "hang_once"], epochs=3)]
+        wait_for(lambda: not is_alive(hanging), 5)
+    trials = [vars(trial) for trial in run_errands(tmp_path, ["train_to 2", "hang_once"], epochs=3)]
     assert [trial["status"] for trial in trials] == ["completed", "completed"]
     assert [line.split()[0] for line in saved.read_text().splitlines()] == ["1", "2", "3"]
 
 
 def test_a_second_command_is_refused(tmp_path: Path) -> None:
     """While one command works on a search another is told so, and harms nothing."""
-    with Command(tmp_path, ["train 0.3", "train"]) as command:
-        command.pid_of("0000")
-        with Command(tmp_path, ["train 0.3", "train"]) as second:
+    errands = ["tell 0001", "hang_once"]
+    with Command(tmp_path, errands, retries=1) as command:
+        hanging = command.pid_of("0001")
+        with Command(tmp_path, errands, retries=1) as second:
             assert "StoreError" in second.refused()
+        (tmp_path / "trial_0001" / "told").touch()
+        os.kill(hanging, signal.SIGKILL)
         assert [trial["status"] for trial in command.finish()] == ["completed", "completed"]
 
 
