@@ -40,6 +40,7 @@ class OracleDriver:
         self._strategy = strategy
         self._files = ProjectFiles(folder)
         self._records = Records(oracle, config.objectives)
+        self._empty_at: tuple[int, int] | None = None
 
     @property
     def hyperparameters(self) -> Any:
@@ -52,9 +53,12 @@ class OracleDriver:
         Raises:
             StoreError: KerasTuner's file of the trial cannot be written.
         """
+        state = len(self._oracle.start_order), len(self._oracle.end_order)
         trial_id = self._records.free_id()
-        found = self._strategy.propose(trial_id, self._records)
+        # Where nothing has begun or ended since there was nothing to propose, the long search for it is not repeated.
+        found = None if state == self._empty_at else self._strategy.propose(trial_id, self._records)
         if found is None:
+            self._empty_at = state
             return Waiting() if self._records.running else Exhausted()
         trial = self._records.begin(trial_id, found)
         self._strategy.begun(trial_id)

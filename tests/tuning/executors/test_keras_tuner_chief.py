@@ -111,13 +111,13 @@ def test_a_killed_chief_goes_on_with_the_workers_that_wait_for_it(tmp_path):
     chiefs = [subprocess.Popen(command, cwd=REPOSITORY, env=environment)]
     with Workers(tmp_path) as workers:
         try:
-            wait_for(lambda: "zoo tune worker" in _journal(tmp_path), 60)
-            worker = workers.start(address, "--name", "only", "--patience", "30")
-            wait_for(lambda: (tmp_path / "trial_0001" / "epochs").exists(), 60)
+            wait_for(lambda: "zoo tune worker" in _journal(tmp_path), 180)
+            worker = workers.start(address, "--name", "only", "--patience", "60")
+            wait_for(lambda: (tmp_path / "trial_0001" / "epochs").exists(), 180)
             chiefs[0].kill()
             chiefs[0].wait()
             chiefs.append(subprocess.Popen(command, cwd=REPOSITORY, env=environment))
-            assert chiefs[1].wait(90) == 0
+            assert chiefs[1].wait(180) == 0
             assert worker.wait(30) == 0
         finally:
             for chief in chiefs:

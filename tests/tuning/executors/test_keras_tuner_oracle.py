@@ -70,8 +70,8 @@ def test_a_users_script_works_for_the_chief(tmp_path):
     config = config_of("random", trials=3, epochs=1)
     with Study.open(folder, config, declare=lambda _: declare, listener=listen) as study:
         try:
-            KerasTunerEngine("127.0.0.1:0", local=False, alone_s=90.0).run(study)
-            _, errors = started[0].communicate(timeout=30)
+            KerasTunerEngine("127.0.0.1:0", local=False, alone_s=300.0).run(study)
+            _, errors = started[0].communicate(timeout=120)
         finally:
             started[0].kill()
         assert [trial.status for trial in study.trials.values()] == ["completed"] * 3, errors

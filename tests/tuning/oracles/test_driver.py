@@ -32,7 +32,7 @@ def test_a_driver_restored_at_any_point_proposes_what_the_old_one_would_have(ora
     """After every begun or ended trial, with KerasTuner's files and without any, the next proposals are the same."""
     search = Simulation(config_of(oracle, *objectives), tmp_path / "search", measure=flaky)
     for count in itertools.count():
-        if count > (36 if oracle == "bayesian" else 70):
+        if count > (36 if oracle == "bayesian" else 50):
             break
         if len(search.running) < search.workers and (count % 3 == 0 or oracle != "bayesian"):
             fresh, same = search.restored(tmp_path / f"bare{count}"), search.restored(tmp_path / "search")
@@ -83,6 +83,21 @@ def test_a_finite_space_is_gone_through_once_and_then_exhausted(oracle, tmp_path
     assert len(points) == len(set(points)) == 12
     assert search.over
     assert isinstance(search.driver.next(), Exhausted)
+
+
+def test_an_exhausted_space_is_not_searched_again_until_something_changes(tmp_path):
+    """Engines ask ten times a second; the many draws of a space with nothing left are made once per change."""
+    search = Simulation(config_of("random"), tmp_path, declare_small, lambda values: {"val_loss": 1.0}, 12)
+    while not isinstance(search.driver.next(), Waiting):
+        pass
+    draws = []
+    search.driver._oracle._random_values = lambda: draws.append(1)
+    for _ in range(50):
+        assert isinstance(search.driver.next(), Waiting)
+    assert draws == []
+    search.driver.ended(Trial(id="0003", values={}, status="failed", error="It broke."), {})
+    assert isinstance(search.driver.next(), Waiting)
+    assert draws == [1]
 
 
 def test_grid_search_does_not_wait_for_trials_to_end(tmp_path):
