@@ -83,7 +83,7 @@ def trace_forward(model: Any, record: ModelRecord, rewritten: Rewritten | None =
     Raises:
         ExportError: The model has no declared inputs, or more outputs than its task allows.
     """
-    inputs = _input_specs(model, record)
+    inputs = input_specs(model, record)
     names = _output_names(model, record)
     limits = TokenLimits.of(model, list(inputs))
 
@@ -99,7 +99,7 @@ def trace_forward(model: Any, record: ModelRecord, rewritten: Rewritten | None =
         return {name: tf.cast(tensor, tf.float32)[:rows] for name, tensor in zip(names, flat, strict=True)}
 
     call = tf.function(forward, input_signature=list(inputs.values()), autograph=False)
-    with _portable_recurrence(model):
+    with portable_recurrence(model):
         concrete = call.get_concrete_function()
     captured = {id(variable) for variable in concrete.variables}
     known = rewritten.variables if rewritten else [variable.value for variable in model.variables]
@@ -141,7 +141,12 @@ def arranged(model: Any, tensors: list[Any]) -> Any:
     return cast[0] if isinstance(model, keras.Sequential) else tf.nest.pack_sequence_as(model.input, cast)
 
 
-def _input_specs(model: Any, record: ModelRecord) -> dict[str, Any]:
+def input_specs(model: Any, record: ModelRecord) -> dict[str, Any]:
+    """The model's inputs by pinned name, in the order of `model.inputs`: tf.TensorSpec [N, ...].
+
+    Raises:
+        ExportError: It declares none, or two of the same name.
+    """
     inputs = getattr(model, "inputs", None)
     if not inputs:
         raise ExportError(f"The model {getattr(model, 'name', model)!r} declares no inputs. Only functional and built "
@@ -179,7 +184,7 @@ def _output_names(model: Any, record: ModelRecord) -> list[str]:
 
 
 @contextlib.contextmanager
-def _portable_recurrence(model: Any) -> Iterator[None]:
+def portable_recurrence(model: Any) -> Iterator[None]:
     """Makes recurrent layers trace plain while loops.
 
     On a machine with a GPU they would trace cuDNN operations, which a TensorFlow Serving without one cannot run.

@@ -1,0 +1,144 @@
+"""`ForwardGraph`: what a model computes at inference as a graph with its weights as constants."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from serving.errors import ExportError
+from serving.export.servable_module import Rewritten, arranged, portable_recurrence
+
+Array = NDArray[Any]
+
+# A protobuf message ends at 2 GiB, and the signatures' own nodes and assets stand in the same file.
+LARGEST_GRAPH_BYTES = 2**31 - 2**27
+# What is smaller is rather a shape or a factor than a weight, and the optimisers of a session want to see it.
+_SMALLEST_WEIGHT_BYTES = 4096
+
+
+@dataclass(frozen=True)
+class ForwardGraph:
+    """A forward pass as a graph.
+
+    Attributes:
+        graph_def: Its GraphDef, with functions where there are loops or branches.
+        inputs: Names of the placeholders by the pinned names of the model's inputs.
+        outputs: Names of the output tensors, in the order in which tf.nest flattens the model's outputs; float32.
+    """
+
+    graph_def: Any
+    inputs: Mapping[str, str]
+    outputs: tuple[str, ...]
+
+    @classmethod
+    def of(cls, model: Any, inputs: Mapping[str, Any]) -> ForwardGraph:
+        """Traces a model in inference mode and freezes it.
+
+        Args:
+            model: A functional or Sequential keras.Model without tables or files inside.
+            inputs: tf.TensorSpec [N, ...] by pinned name, in the order of `model.inputs`.
+
+        Raises:
+            ExportError: It is too large for a graph of constants.
+        """
+        weights = sum(variable.dtype.size * variable.shape.num_elements()
+                      for variable in (weight.value for weight in model.variables))
+        if weights > LARGEST_GRAPH_BYTES:
+            raise ExportError(f"its weights take {weights} bytes, and a graph of constants at most "
+                              f"{LARGEST_GRAPH_BYTES}")
+
+        def forward(*tensors: Any) -> list[Any]:
+            return [tf.cast(tensor, tf.float32) for tensor in
+                    tf.nest.flatten(model(arranged(model, list(tensors)), training=False))]
+
+        specs = [tf.TensorSpec(spec.shape, spec.dtype, name=f"input_{place}")
+                 for place, spec in enumerate(inputs.values())]
+        with portable_recurrence(model):
+            concrete = tf.function(forward, input_signature=specs, autograph=False).get_concrete_function()
+        frozen = convert_variables_to_constants_v2(concrete, lower_control_flow=False)
+        names = dict(zip(inputs, (tensor.op.name for tensor in frozen.inputs), strict=True))
+        return cls(frozen.graph.as_graph_def(), names, tuple(tensor.name for tensor in frozen.outputs))
+
+    @property
+    def size_bytes(self) -> int:
+        """How large the graph is when it is written."""
+        return int(self.graph_def.ByteSize())
+
+    @property
+    def ops(self) -> set[str]:
+        """Kinds of operations in it, functions included; a function's name is none."""
+        library = self.graph_def.library.function
+        functions = {function.signature.name for function in library}
+        nodes = [*self.graph_def.node, *(node for function in library for node in function.node_def)]
+        return {node.op for node in nodes} - functions
+
+    def with_graph_def(self, graph_def: Any) -> ForwardGraph:
+        """Returns another graph with the same inputs and outputs."""
+        return dataclasses.replace(self, graph_def=graph_def)
+
+    def run(self, inputs: Mapping[str, Array], extra: Sequence[str] = ()) -> list[Array]:
+        """Computes the outputs in a session, as a server does.
+
+        Args:
+            inputs: Arrays [N, ...] by pinned name.
+            extra: Names of further tensors to compute.
+
+        Returns:
+            The outputs and then the further tensors.
+        """
+        graph = tf.Graph()
+        with graph.as_default():
+            tf.graph_util.import_graph_def(self.graph_def, name="")
+        present = {node.name for node in self.graph_def.node}
+        feeds = {f"{self.inputs[name]}:0": array for name, array in inputs.items() if self.inputs[name] in present}
+        with tf.compat.v1.Session(graph=graph) as session:
+            return list(session.run([*self.outputs, *extra], feeds))
+
+    def as_rewritten(self, *, frozen: bool = True) -> Rewritten:
+        """The graph as something to be traced in the model's place.
+
+        Args:
+            frozen: Whether weights stay constants. As such they are part of every graph that a server builds, one per
+                signature that is called, and oneDNN arranges them once. Otherwise they become variables, which all
+                signatures share in memory, and which oneDNN arranges at every call, unless the server is told that
+                they never change (TF_ONEDNN_ASSUME_FROZEN_WEIGHTS=1).
+        """
+        graph_def = type(self.graph_def).FromString(self.graph_def.SerializeToString())
+        weights = {} if frozen else _lifted(graph_def)
+        return Rewritten(partial(_call, graph_def, self.inputs, self.outputs, weights), tuple(weights.values()))
+
+
+def _call(graph_def: Any, names: Mapping[str, str], outputs: Sequence[str], weights: Mapping[str, Any],
+          inputs: Mapping[str, Any]) -> list[Any]:
+    present = {node.name for node in graph_def.node}
+    fed = {f"{names[name]}:0": tensor for name, tensor in inputs.items() if names[name] in present}
+    fed |= {f"{name}:0": tf.convert_to_tensor(variable) for name, variable in weights.items()}
+    return list(tf.graph_util.import_graph_def(graph_def, input_map=fed, return_elements=list(outputs), name="forward"))
+
+
+def _lifted(graph_def: Any) -> dict[str, Any]:
+    """Turns large constants of a graph into placeholders, and returns the variables that feed them by name."""
+    variables = {}
+    for node in graph_def.node:
+        if node.op != "Const" or node.attr["value"].ByteSize() < _SMALLEST_WEIGHT_BYTES:
+            continue
+        value = tf.make_ndarray(node.attr["value"].tensor)
+        if np.issubdtype(value.dtype, np.integer) or value.dtype == object:
+            continue
+        # Named by its node: the order of variables in a checkpoint, and so its bytes, then is that of the graph.
+        variables[node.name] = tf.Variable(value, trainable=False, dtype=tf.as_dtype(node.attr["dtype"].type),
+                                           name=node.name.replace("/", "_"))
+        dtype = node.attr["dtype"].type
+        node.op = "Placeholder"
+        node.attr.clear()
+        node.attr["dtype"].type = dtype
+        node.attr["shape"].shape.CopyFrom(tf.TensorShape(value.shape).as_proto())
+    return variables
