@@ -25,9 +25,13 @@ def save_variables(model: keras.Model, path: Path) -> None:
         SafetensorError: It cannot be written, or a variable is of a kind that the format lacks.
     """
     partial = path.with_name(f".{path.name}.partial")
-    save_file({f"{group}/{index:05d}": np.ascontiguousarray(variable.value.numpy()).reshape(tuple(variable.shape))
-               for group, variables in _groups(model).items() for index, variable in enumerate(variables)}, partial)
-    partial.replace(path)
+    tensors = {f"{group}/{index:05d}": np.ascontiguousarray(variable.value.numpy()).reshape(tuple(variable.shape))
+               for group, variables in _groups(model).items() for index, variable in enumerate(variables)}
+    try:
+        save_file(tensors, partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)  # where the disk is full, half a file would only take room
 
 
 def load_variables(model: keras.Model, path: Path) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import json
+from pathlib import Path
+
 import keras_tuner
 import pytest
 
@@ -9,7 +13,7 @@ from tests.tuning.programs import hypermodels_for_tests as given
 from tests.tuning.programs.in_memory import search
 from tuning.config import SearchConfig
 from tuning.errors import SpaceError
-from tuning.programs.declaring import declare, hyperparameters_of
+from tuning.programs.declaring import declare, hyperparameters_of, main
 from zoo.data_source import DataSource
 
 FILE = str(given.__file__)
@@ -42,8 +46,20 @@ def test_a_hypermodel_declares_in_another_process() -> None:
     assert second.get_config() == hp.get_config()
 
 
-def test_a_hypermodel_that_cannot_be_built_says_why() -> None:
-    """The words of the other process come along."""
+def test_a_hypermodel_that_cannot_be_built_says_why(monkeypatch: pytest.MonkeyPatch,
+                                                    capsys: pytest.CaptureFixture[str]) -> None:
+    """What was raised is the last line that the process leaves."""
+    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(config("fails").to_dict())))
+    assert main() == 1
+    assert capsys.readouterr().err.splitlines()[-1] == "RuntimeError: out of ideas"
+
+
+def test_the_words_of_the_process_come_along(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A process that ends without an answer is an error of the space, with its last words."""
+    shell = tmp_path / "python"
+    shell.write_text("#!/bin/sh\necho long trace >&2\necho RuntimeError: out of ideas >&2\nexit 1\n")
+    shell.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(shell))
     with pytest.raises(SpaceError, match=r"fails cannot declare its hyperparameters: RuntimeError: out of ideas"):
         declare(config("fails").to_dict())(keras_tuner.HyperParameters())
 

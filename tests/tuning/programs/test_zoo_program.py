@@ -110,9 +110,6 @@ def test_hyperband_goes_on_from_the_parent(whole: tuple[MemoryContext, TrialOutc
                            parameters(zoo.load(whole[0].folder.execution("0000"))), strict=True):
         np.testing.assert_array_equal(left, right)
     assert zoo.record_of(zoo.load(low.folder.execution("0000"))).training == before.training
-    other = MemoryContext(tmp_path, task("0002", values=VALUES, seed=5, parent="0099"))
-    assert run_task(config(data).to_dict(), other).executions == whole[1].executions  # a lost parent: afresh
-    assert len(other.epochs) == 4
 
 
 def test_a_stopped_trial_leaves_a_usable_model(data: DataSource, tmp_path: Path) -> None:
@@ -122,8 +119,6 @@ def test_a_stopped_trial_leaves_a_usable_model(data: DataSource, tmp_path: Path)
     assert (outcome.status, context.epochs, len(outcome.executions)) == ("stopped", [(0, 1), (0, 2)], 1)
     model = zoo.load(context.folder.execution("0000"))
     assert zoo.record_of(model).labels == ("above", "below")
-    last = MemoryContext(tmp_path, task("0001", values=VALUES), stop_after=4)
-    assert run_task(config(data).to_dict(), last).status == "completed"  # there was nothing left to stop
 
 
 def test_executions_differ_by_their_seeds(data: DataSource, tmp_path: Path) -> None:
@@ -136,14 +131,13 @@ def test_executions_differ_by_their_seeds(data: DataSource, tmp_path: Path) -> N
     assert [run["config"]["seed"] for run in runs] == [5, 6] and runs[0]["data"] == runs[1]["data"]
 
 
-@pytest.mark.parametrize(("objective", "monitor"), [("val_accuracy", "val_accuracy"), ("val_auc", "val_auc"),
-                                                    ("min:parameters", "val_loss")])
+@pytest.mark.parametrize(("objective", "monitor"), [("val_auc", "val_auc"), ("min:parameters", "val_loss")])
 def test_the_kept_epoch_is_the_best_by_the_objective(objective: str, monitor: str, data: DataSource,
                                                      tmp_path: Path) -> None:
     """The training keeps the epoch that the search looks for; where no training knows it, that of the lowest loss."""
-    context = MemoryContext(tmp_path, task(values=VALUES, epochs=1))
+    context = MemoryContext(tmp_path, task(values=VALUES, epochs=1), stop_after=1)
     outcome = run_task(search(data, objectives=(objective,)).to_dict(), context)
-    assert outcome.status == "completed", outcome.error
+    assert outcome.status == "completed", outcome.error  # after the last epoch there is nothing left to stop
     run = json.loads((context.folder.execution("0000") / "run.json").read_text())
     assert run["config"]["monitor"] == monitor
 
