@@ -176,7 +176,7 @@ def publish(view: SearchView, trial: Trial, root: Path, name: str | None) -> dic
     from zoo.console import load_tensorflow
 
     run = view.folder.execution(trial.id)
-    if not view.config.model:
+    if not view.config.model and not is_bundle(run):
         raise SearchError("A hypermodel's models are no zoo models, so they cannot be exported from here. Open one "
                           "with KerasTuner's tuner.get_best_models(), and give it to zoo.adopt and "
                           "serving.export.export_model.")
