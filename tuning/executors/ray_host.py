@@ -37,15 +37,13 @@ class TrialHost:
 
     Args:
         runner: What runs a program, as "module:function".
-        modules: What a zygote imports besides.
         share: What every trial may use.
         quiet: This node's; the host closes it.
         fork: As `make_launcher` takes it.
     """
 
-    def __init__(self, runner: str, modules: tuple[str, ...], share: Share, quiet: NodeQuiet, *,
-                 fork: bool | None = None) -> None:
-        self._make: Callable[[], Launcher] = lambda: make_launcher(runner, modules, fork=fork)
+    def __init__(self, runner: str, share: Share, quiet: NodeQuiet, *, fork: bool | None = None) -> None:
+        self._make: Callable[[], Launcher] = lambda: make_launcher(runner, fork=fork)
         self._launcher: Launcher | None = self._make()
         self._share = share
         self._quiet = quiet

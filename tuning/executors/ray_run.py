@@ -28,7 +28,6 @@ from tuning.executors.ray_mailbox import Mailbox
 from tuning.executors.ray_scheduler import StudyScheduler
 from tuning.executors.ray_searcher import StudySearcher
 from tuning.executors.ray_trainable import RayTrial, versions
-from tuning.executors.starting import RUNNER, WARMED
 from tuning.executors.stop_signals import StopSignals
 from tuning.study.study import Study
 
@@ -66,7 +65,6 @@ def run(engine: RayEngine, study: Study) -> None:
         probe.touch()
         facts = {"program": study.program, "folder": str(study.folder.path), "probe": str(probe),
                  "versions": versions(), "cwd": str(Path.cwd()), "runner": engine.runner, "fork": engine.fork,
-                 "modules": WARMED if engine.runner == RUNNER else (),
                  "threads": max(1, math.floor(engine.cpus_per_trial))}
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         mailbox = ray.remote(Mailbox).options(name=name, num_cpus=0, max_concurrency=_MANY,

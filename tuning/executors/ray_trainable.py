@@ -49,8 +49,7 @@ class RayTrial(tune.Trainable):  # type: ignore[misc]  # Ray's classes are Any
         if not cards:  # what Ray has not reserved is not for this trial, and without cards it can be forked
             os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
         share = Share(threads=self._facts["threads"], gpu=cards)
-        self._host = TrialHost(self._facts["runner"], tuple(self._facts["modules"]), share, NodeQuiet(),
-                               fork=self._facts["fork"])
+        self._host = TrialHost(self._facts["runner"], share, NodeQuiet(), fork=self._facts["fork"])
         self._task = _task(config)
         self._has_begun = self._is_judged = False
         self._raylet = os.getppid()

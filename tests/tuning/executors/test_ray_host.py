@@ -30,7 +30,7 @@ class Worker:
         self.host = self.another()
 
     def another(self) -> TrialHost:
-        return TrialHost(RUNNER, (), Share(threads=1), NodeQuiet(self.place / "node"))
+        return TrialHost(RUNNER, Share(threads=1), NodeQuiet(self.place / "node"))
 
     def begin(self, errand: str, *, trial: str = "0000", attempt: int = 1, host: TrialHost | None = None,
               **program: Any) -> None:
