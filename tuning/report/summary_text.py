@@ -67,7 +67,8 @@ def markdown(report: SearchReport, pictures: Collection[str]) -> str:
     objectives = ", ".join(map(str, config.objectives))
     bounds = f" with {', '.join(map(str, config.constraints))}" if config.constraints else ""
     source = f" on {config.data.path}" if config.data else ""
-    parts = [f"# Search: {config.model or config.hypermodel}{source}", summary_sentence(report)]
+    name = config.model or config.hypermodel.rpartition("/")[2]  # a file's folder stands in report.json
+    parts = [f"# Search: {name}{source}", summary_sentence(report)]
     if report.running:
         parts.append("The search is still running.")
     parts.append(f"Objectives: {objectives}{bounds}. Oracle: {config.oracle}, early stopping: {config.stopper}, "
@@ -111,9 +112,11 @@ def _importance(report: SearchReport, pictures: Collection[str]) -> list[str]:
         rows = [[name, f"{share:.1%}"] for name, share in found.shares.items()]
         rows += [[f"{first} with {second}", f"{share:.1%}"] for (first, second), share in found.pairs.items()
                  if share >= 0.01]
+        stopped = "stopped" in report.statuses
+        early = " Trials that were stopped early count with what they had reached." if stopped else ""
         parts = [f"The share of the variance of {report.config.objectives[0].name} over {found.trials} trials that "
                  "each hyperparameter brings about (functional ANOVA on a forest, which explains "
-                 f"{max(found.explained or 0.0, 0.0):.0%} of the variance on trials that it has not seen).",
+                 f"{max(found.explained or 0.0, 0.0):.0%} of the variance on trials that it has not seen).{early}",
                  markdown_table(["hyperparameter", "share"], rows), *_picture("importance.png", pictures)]
     return parts + ([found.note] if found.note else [])
 

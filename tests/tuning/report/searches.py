@@ -58,6 +58,7 @@ def open_search(folder: Path, config: SearchConfig = CONFIG, *, ended: int = 24)
 def attempt(study: Study, trial: str, values: Mapping[str, Any]) -> TrialOutcome:
     """Runs a trial: the accuracy depends on the learning rate, the latency on the width."""
     if trial == "0007":
+        study.report(trial, EpochReport(epoch=1, seconds=0.5, values={"val_accuracy": math.nan}))
         return TrialOutcome(status="failed", kind="error", error="The loss is no number | from epoch 1 on.")
     latency = values["width"] / 50
     if latency > 5:

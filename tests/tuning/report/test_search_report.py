@@ -60,16 +60,17 @@ def test_json_and_csv_hold_every_trial(written: Path) -> None:
     assert [trial["id"] for trial in data["trials"]] == [f"{i:04}" for i in range(24)]
     assert data["trials"][0]["history"][2]["values"]["val_accuracy"] == pytest.approx(data["steps"][0]["value"])
     assert data["trials"][0]["history"][2]["epoch"] == 3
+    assert data["trials"][7]["history"][0]["values"] == {"val_accuracy": None}
     with (written / "trials.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["status"] for row in rows] == [trial["status"] for trial in data["trials"]]
-    assert len((written / "epochs.csv").read_text().splitlines()) == 1 + 15 * 3
+    assert len((written / "epochs.csv").read_text().splitlines()) == 1 + 15 * 3 + 1
 
 
 def test_the_report_in_words_says_what_came_of_it(written: Path) -> None:
     """Counts, the best trial, failures with their cause; every picture that it shows is there."""
     text = (written / "report.md").read_text()
-    assert text.startswith("# Search: mlp\n\n24 trials (15 completed, 8 outside the constraints, 1 failed), 45 epochs")
+    assert text.startswith("# Search: mlp\n\n24 trials (15 completed, 8 outside the constraints, 1 failed), 46 epochs")
     assert "| 1 | error | The loss is no number \\| from epoch 1 on. |" in text
     shown = {line.split("(")[1].rstrip(")") for line in text.splitlines() if line.startswith("![")}
     assert shown == PLOTS
