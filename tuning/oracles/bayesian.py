@@ -33,8 +33,9 @@ _FURTHEST = 5.0
 # The process is fitted to at most so many trials, the best and the latest, because its cost grows with their cube.
 _BEST, _LATEST = 100, 200
 
-# Starts of the fit of the kernel's scale; KerasTuner takes 20, for which its single scale has no use.
-_RESTARTS = 4
+# Further starts of the fit of the kernel's scale; KerasTuner takes 20, for which its single scale has no use. With many
+# trials the scale is plain from the first start, and each costs a second.
+_RESTARTS, _RESTARTED_UP_TO = 4, 100
 
 # Places at which the acquisition function is evaluated; how many of the best are looked around at, and how far.
 _PLACES, _FOLLOWED = 1500, 10
@@ -52,7 +53,6 @@ class BayesianStrategy(Strategy):
     def __init__(self, config: SearchConfig, oracle: Any) -> None:
         super().__init__(config, oracle)
         self._is_guided = False
-        oracle.gpr.n_restarts_optimizer = _RESTARTS
 
     def propose(self, trial: str, records: Records) -> dict[str, Any] | None:
         """Returns the values of the next trial; a point that was tried already is replaced by a random new one.
@@ -96,6 +96,7 @@ class BayesianStrategy(Strategy):
         oracle = self._oracle
         sign = -1.0 if oracle.objective.direction == "max" else 1.0
         scores = {trial: sign * loss for trial, loss in judged.items()}
+        oracle.gpr.n_restarts_optimizer = _RESTARTS if len(judged) <= _RESTARTED_UP_TO else 0
         # Matrices as small as these are slower on several threads, the more so beside running trials.
         with lent(oracle, scores), warnings.catch_warnings(), threadpool_limits(1):
             # A kernel's scale that ends at its bound says nothing to the user.
