@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from tuning.config import SearchConfig
-from tuning.objectives import unmet
+from tuning.objectives import Constraint, unmet
 from tuning.study.measures import best_epochs, mean_and_spread
 from tuning.trial import Trial, TrialOutcome
 
@@ -36,7 +36,7 @@ def judged(trial: Trial, outcome: TrialOutcome, config: SearchConfig, *, asked_t
     if outcome.status != "completed":
         return outcome
     measures, _ = mean_and_spread(outcome.executions)
-    broken = unmet(config.constraints, measures)
+    broken = unmet(_binding(trial, config), measures)
     if broken:
         words = "; ".join(f"{c.name} is {measures[c.name]:.6g}, which does not meet {c}" for c in broken)
         return dataclasses.replace(outcome, status="infeasible", error=outcome.error or words)
@@ -47,3 +47,11 @@ def judged(trial: Trial, outcome: TrialOutcome, config: SearchConfig, *, asked_t
             f"The trial ended without a value of the objective {', '.join(missing)}. It has: {given}. Name one of "
             "these as the objective, or give validation data."))
     return outcome
+
+
+def _binding(trial: Trial, config: SearchConfig) -> tuple[Constraint, ...]:
+    """The constraints that a trial is held to: where it rests early (Hyperband), not those on what it still learns."""
+    if int(trial.values.get("tuner/epochs", config.epochs)) >= config.epochs:
+        return config.constraints
+    learned = {name for report in trial.history for name in report.values}
+    return tuple(constraint for constraint in config.constraints if constraint.name not in learned)
