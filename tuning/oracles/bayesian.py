@@ -111,7 +111,7 @@ class BayesianStrategy(Strategy):
             seeds = points[np.argsort(losses, kind="stable")[:_FOLLOWED]]
             random = np.random.default_rng([oracle.seed, len(oracle.trials)])
             place = _lowest(oracle.gpr, oracle.beta, seeds, random)
-        return plain(oracle._vector_to_values(place))
+        return _inside(oracle.get_space(), plain(oracle._vector_to_values(place)))
 
     def _vectors(self, judged: Mapping[str, float], *, with_running: bool) -> tuple[Array, Array]:
         oracle = self._oracle
@@ -133,6 +133,12 @@ class BayesianStrategy(Strategy):
         values = self._oracle._random_values()
         self._oracle._seed_state = before
         return None if values is None else plain(values)
+
+
+def _inside(space: Any, values: dict[str, Any]) -> dict[str, Any]:
+    """Keeps whole numbers in their ranges: KerasTuner makes 1025 of the upper end of log:8..1024."""
+    highest = {hp.name: hp.max_value for hp in space.space if hasattr(hp, "max_value")}
+    return {name: min(value, highest[name]) if name in highest else value for name, value in values.items()}
 
 
 def within(losses: Sequence[float]) -> list[float]:

@@ -106,3 +106,17 @@ def test_the_direction_of_the_objective_counts(direction, tmp_path):
                         lambda values: {"score": sign * bowl(values)["val_loss"]}, workers=1)
     search.run(20)
     assert min(abs(trial.measures["score"]) for trial in search.trials.values() if trial.measures) < 0.005
+
+
+def test_whole_numbers_stay_in_their_range(tmp_path):
+    """At its upper end KerasTuner's own logarithmic scale gives one more than there is."""
+    def units(hp):
+        hp.Int("units", 8, 1024, sampling="log")
+
+    def measure(values):
+        return {"val_loss": -values["units"]}
+
+    search = Simulation(config_of("bayesian"), tmp_path, units, measure, workers=1)
+    search.run(12)
+    tried = [trial.values["units"] for trial in search.trials.values()]
+    assert max(tried) == 1024
