@@ -71,6 +71,8 @@ class Manifest:
             vocabulary its size and digest.
         versions: Versions of the packages that wrote it.
         files: Every file of the version but this one, by path with "/".
+        optimization: How the graph was rewritten: what was asked for, each pass with its error against the original
+            on the samples, or why there is none; see `serving.export.optimize`. Empty where nothing was asked for.
     """
 
     name: str
@@ -87,6 +89,7 @@ class Manifest:
     record: Mapping[str, Any]
     versions: Mapping[str, str]
     files: Mapping[str, FileEntry] = field(default_factory=dict)
+    optimization: Mapping[str, Any] = field(default_factory=dict)
 
     def with_files_of(self, directory: Path) -> Manifest:
         """Returns a copy that lists the files now in `directory`."""

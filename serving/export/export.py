@@ -19,11 +19,12 @@ from serving.export.fit_checks import check_fit
 from serving.export.logged_requests import choose_logged
 from serving.export.model_card import MODEL_CARD_FILE, model_card
 from serving.export.op_lists import known_ops
+from serving.export.optimize.choice import CONSTANTS, NONE, Optimized, check_level, optimize_forward
 from serving.export.raw_inputs import reads_texts
-from serving.export.reference import golden_vectors, signature_inputs, tolerance_for
+from serving.export.reference import golden_vectors, signature_inputs, tolerance_for, transformed
 from serving.export.samples import Samples, make_samples
 from serving.export.saved_model_file import make_canonical
-from serving.export.servable_module import ServableModule, trace_forward
+from serving.export.servable_module import Forward, ServableModule, input_specs, trace_forward
 from serving.export.short_record import short_record
 from serving.export.signature import Signature
 from serving.export.signatures import make_signatures
@@ -72,6 +73,7 @@ class _Servable:
     samples: Samples
     tolerance: Mapping[str, float]
     golden: Sequence[Mapping[str, Any]]
+    optimized: Optimized
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +89,8 @@ class _Options:
 def export_model(model: Any, root: str | Path, *, name: str | None = None, version: int | None = None, top_k: int = 5,
                  batch_sizes: Sequence[int] = (1, 2, 4, 8), allowed_batch_sizes: Sequence[int] | None = None,
                  target_serving: str = DEFAULT_TARGET, warmup: bool = True, validate: bool = True,
-                 samples: Any = None, warmup_from: str | Path | None = None) -> ExportResult:
+                 samples: Any = None, warmup_from: str | Path | None = None, optimize: str = NONE,
+                 optimized_weights: str = CONSTANTS) -> ExportResult:
     """Writes a model as `<root>/<name>/<version>/`, ready for TensorFlow Serving, and publishes it in one step.
 
     Nothing appears under a version number before it is complete, on the disk and, unless told otherwise, validated. A
@@ -111,6 +114,14 @@ def export_model(model: Any, root: str | Path, *, name: str | None = None, versi
             takes made ones.
         warmup_from: A request log of a server (a file or a folder): up to 100 distinct requests to this model that fit
             the signatures become warm-up records, too. They are stored in the version.
+        optimize: "none" writes what Keras computes. "safe" rewrites it to run faster, as exactly as float32 rounds.
+            "bfloat16" then lets convolutions and matrix products compute in 16 bits, with float32 at both ends; it
+            takes a processor that has them, here and in the server. Each rewrite is compared with the model on the
+            samples, and dropped if it is too far off; the manifest and the model card say what was done. Language
+            models that generate text, and models with tables or files in a layer, are written as they are.
+        optimized_weights: Where the weights of a rewritten model stand. "constants" is the fastest in every server,
+            and takes memory of many times their size. "variables" takes their size once, and is as fast in a server
+            with TF_ONEDNN_ASSUME_FROZEN_WEIGHTS=1 in its environment.
 
     Returns:
         Where it is and what it promises.
@@ -124,6 +135,7 @@ def export_model(model: Any, root: str | Path, *, name: str | None = None, versi
     sizes = check_batch_sizes("batch_sizes", batch_sizes)
     allowed = sizes if allowed_batch_sizes is None else check_batch_sizes("allowed_batch_sizes", allowed_batch_sizes)
     known_ops(target_serving)
+    check_level(optimize, optimized_weights)
     options = _Options(name=record.name if name is None else name, batch_sizes=sizes, allowed_batch_sizes=allowed,
                        target_serving=target_serving, warmup=warmup,
                        warmup_from=Path(warmup_from) if warmup_from is not None else None)
@@ -134,7 +146,7 @@ def export_model(model: Any, root: str | Path, *, name: str | None = None, versi
             check_version(version)
             _require_free(Path(root), options.name, version)
         with merged_lora(model):
-            servable = _prepare(model, record, top_k, samples)
+            servable = _prepare(model, record, top_k, samples, (optimize, optimized_weights))
             require_space(root, _size_of(servable) + _ROOM_BESIDE_WEIGHTS_BYTES)
             with stage(root, options.name) as staging:
                 manifest = _write(servable, staging.path, options)
@@ -166,13 +178,14 @@ def _require_free(root: Path, name: str, version: int) -> None:
                           "overwritten: choose another number, or give none for the next free one.")
 
 
-def _prepare(model: Any, record: ModelRecord, top_k: int, samples: Any) -> _Servable:
+def _prepare(model: Any, record: ModelRecord, top_k: int, samples: Any, wish: tuple[str, str]) -> _Servable:
     record = _asking_for_gaps(record)
-    decoder = serving_decoder(model) if record.task == "language_model" and reads_texts(record) else None
-    forward = trace_forward(model, record, rewritten(model, decoder) if decoder else None)
     transform = transform_for(record.preprocessing)
-    tolerance = tolerance_for(model)
+    decoder = serving_decoder(model) if record.task == "language_model" and reads_texts(record) else None
     try:
+        optimized = _optimized(model, record, transform, samples, wish) if decoder is None else _generating(wish)
+        forward = trace_forward(model, record, rewritten(model, decoder) if decoder else optimized.rewritten)
+        tolerance = tolerance_for(model, low_precision=optimized.low_precision)
         check_fit(forward, transform, record)
         answers = Answers.of(forward, record, top_k)
         signatures, left_out = make_signatures(answers, transform)
@@ -183,7 +196,24 @@ def _prepare(model: Any, record: ModelRecord, top_k: int, samples: Any) -> _Serv
     except tf.errors.OpError as error:
         raise ExportError(f"The model fails on a sample input: {_reason(error)}. Give `samples` that it can take, or "
                           "mend the model.") from error
-    return _Servable(answers, transform, signatures, left_out, rows, tolerance, golden)
+    return _Servable(answers, transform, signatures, left_out, rows, tolerance, golden, optimized)
+
+
+def _optimized(model: Any, record: ModelRecord, transform: Transform, samples: Any, wish: tuple[str, str]) -> Optimized:
+    """The forward pass rewritten, and compared on all samples that the golden vectors are made of."""
+    if wish[0] == NONE:
+        return Optimized(None, {})
+    inputs = Forward(input_specs(model, record), {}, None, ())
+    rows = make_samples(inputs, record, samples, transform)
+    sets = [rows.tensors]
+    if rows.raw and not reads_texts(record):
+        sets.append(dict(zip(inputs.inputs, transformed(transform, record, inputs, rows), strict=True)))
+    return optimize_forward(model, inputs.inputs, *wish, sets)
+
+
+def _generating(wish: tuple[str, str]) -> Optimized:
+    reason = {"asked": wish[0], "reason": "a language model's texts come from a loop of its own, laid out for speed"}
+    return Optimized(None, {} if wish[0] == NONE else reason)
 
 
 def _asking_for_gaps(record: ModelRecord) -> ModelRecord:
@@ -195,7 +225,9 @@ def _asking_for_gaps(record: ModelRecord) -> ModelRecord:
 
 
 def _size_of(servable: _Servable) -> int:
-    return sum(variable.dtype.size * variable.shape.num_elements() for variable in servable.answers.forward.variables)
+    in_variables: int = sum(variable.dtype.size * variable.shape.num_elements()
+                            for variable in servable.answers.forward.variables)
+    return servable.optimized.constant_bytes + in_variables
 
 
 def _write(servable: _Servable, folder: Path, options: _Options) -> Manifest:
@@ -251,6 +283,7 @@ def _manifest(servable: _Servable, options: _Options) -> Manifest:
         golden=tuple(servable.golden),
         record=short_record(record),
         versions=_versions(),
+        optimization=servable.optimized.record,
     )
 
 

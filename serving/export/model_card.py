@@ -31,6 +31,8 @@ def model_card(manifest: Manifest) -> str:
         ["## Where it comes from", *_provenance(record)],
         ["## What it cannot do", *_limits(manifest)],
     ]
+    if manifest.optimization:
+        sections.insert(3, ["## How its graph was rewritten", *_rewriting(manifest.optimization)])
     return "\n\n".join("\n".join([section[0], "", *section[1:]]) for section in sections) + "\n"
 
 
@@ -132,6 +134,37 @@ def _python_inputs(signature: SignatureContract) -> str:
     examples = {"image_bytes": 'open("photo.jpg", "rb").read()', "text": '"some text"'}
     inputs = [f'"{name}": [{examples.get(name, "...")}]' for name in list(signature.inputs)[:4]]
     return "{" + ", ".join(inputs) + (", ..." if len(signature.inputs) > 4 else "") + "}"
+
+
+# === Rewriting ===
+
+
+def _rewriting(optimization: Mapping[str, Any]) -> Iterator[str]:
+    passes = optimization.get("passes", ())
+    if "reason" in optimization:
+        yield (f"`{optimization['asked']}` was asked for, and the graph is what Keras computes: "
+               f"{optimization['reason']}.")
+    else:
+        yield f"`{optimization['asked']}` was asked for; the weights are {optimization['weights']} of the graph."
+    if not passes:
+        return
+    yield (f"Each pass was compared with the Keras model on {optimization['rows']} sample rows. Errors are the largest "
+           "difference, relative to the largest value, of everything up to the pass.")
+    yield ""
+    yield "| pass | kept | nodes | error | before the activation | same label |"
+    yield "| --- | --- | --- | --- | --- | --- |"
+    for step in passes:
+        kept = "yes" if step["kept"] else f"no: {step['reason']}"
+        yield (f"| {step['name']} | {kept} | {step['nodes']} | {_figure(step['error'])} | "
+               f"{_figure(step['error_before_activation'])} | {_share(step['same_label'])} |")
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.2g}"
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.1%}"
 
 
 # === Quality and origin ===

@@ -16,13 +16,14 @@ from serving.export.generation_reference import generated, generation_inputs, sc
 from serving.export.golden import certain_positions, encode
 from serving.export.raw_inputs import TRUNCATED_OUTPUT, in_order, reads_texts
 from serving.export.samples import Samples, strings
-from serving.export.servable_module import arranged
+from serving.export.servable_module import Forward, arranged
 from serving.export.signature import CLASSIFY, REGRESS, Signature
 from serving.export.signatures import DEFAULT, EMBED, RAW_SIGNATURES
 from serving.export.text_generation import GENERATE, SCORE
 from serving.export.text_reference import filled, labelled
 from serving.protocol.examples import example_from_values
 from zoo.preprocessing.transform import Transform
+from zoo.spec import ModelRecord
 
 Array = NDArray[Any]
 
@@ -30,10 +31,15 @@ _FLOAT32_TOLERANCE = {"absolute": 1e-5, "relative": 1e-3}
 _LOW_PRECISION_TOLERANCE = {"absolute": 1e-2, "relative": 3e-2}
 
 
-def tolerance_for(model: Any) -> dict[str, float]:
-    """How far an answer may be from the golden one: wider where the model computes in 16 bits."""
+def tolerance_for(model: Any, *, low_precision: bool = False) -> dict[str, float]:
+    """How far an answer may be from the golden one: wider where the model, or its rewritten graph, computes in 16 bits.
+
+    Args:
+        model: The keras.Model.
+        low_precision: Whether what is written computes in 16 bits, whatever the model does.
+    """
     low = any(getattr(layer, "compute_dtype", None) in ("float16", "bfloat16") for layer in model._flatten_layers())
-    return dict(_LOW_PRECISION_TOLERANCE if low else _FLOAT32_TOLERANCE)
+    return dict(_LOW_PRECISION_TOLERANCE if low or low_precision else _FLOAT32_TOLERANCE)
 
 
 def signature_inputs(name: str, samples: Samples) -> dict[str, Array]:
@@ -74,7 +80,7 @@ def golden_vectors(model: Any, answers: Answers, transform: Transform, signature
     """
     direct = _outputs(model, answers, list(samples.tensors.values()))
     takes_raw = bool(samples.raw) and answers.record.task != "language_model"
-    made = _transformed(transform, answers, samples) if takes_raw else []
+    made = transformed(transform, answers.record, answers.forward, samples) if takes_raw else []
     through = _outputs(model, answers, made) if takes_raw else direct
     vectors: list[dict[str, Any]] = []
     for name in signatures:
@@ -122,14 +128,22 @@ def _answer(outputs: dict[str, Array], tensors: list[Array], answers: Answers, t
     return outputs, certain
 
 
-def _transformed(transform: Any, answers: Answers, samples: Samples) -> list[Array]:
+def transformed(transform: Any, record: ModelRecord, forward: Forward, samples: Samples) -> list[Array]:
+    """What the training path makes of the raw samples: arrays in the order of `Forward.inputs`.
+
+    Args:
+        transform: The preprocessing.
+        record: The model's.
+        forward: The model's inputs.
+        samples: With raw rows.
+    """
     if "image_bytes" in samples.raw and hasattr(transform, "from_bytes"):
         pictures = samples.raw["image_bytes"]
         return [np.stack([transform.from_bytes(tf.constant(picture)).numpy() for picture in pictures])]
     columns = {name: tf.constant(values) for name, values in samples.raw.items()}
-    if not reads_texts(answers.record):
+    if not reads_texts(record):
         return [np.asarray(transform.batch(columns))]
-    return [np.asarray(tensor) for tensor in in_order(transform.batch(*columns.values()), answers.forward)]
+    return [np.asarray(tensor) for tensor in in_order(transform.batch(*columns.values()), forward)]
 
 
 def _outputs(model: Any, answers: Answers, tensors: list[Array]) -> dict[str, Array]:

@@ -115,9 +115,10 @@ class GraphEdit:
     def finished(self) -> ForwardGraph:
         """The graph as it is now, without what no output needs, each node behind what it takes."""
         ordered = type(self._copy)()
-        ordered.library.CopyFrom(self._copy.library)
         ordered.versions.CopyFrom(self._copy.versions)
         ordered.node.extend(self.nodes[name] for name in self._in_order())
+        if any(_names_functions(node) for node in ordered.node):
+            ordered.library.CopyFrom(self._copy.library)
         return self._graph.with_graph_def(ordered)
 
     def _note_inputs(self, node: Any) -> None:
@@ -141,18 +142,24 @@ class GraphEdit:
                 waiting += [(node_of(source), False) for source in reversed(self.nodes[name].input)]
 
 
+def _names_functions(node: Any) -> bool:
+    return any(value.HasField("func") or len(value.list.func) for value in node.attr.values())
+
+
 def node_of(tensor: str) -> str:
     """The name of the node that computes a tensor, or that a control dependency names."""
     return tensor.lstrip("^").split(":")[0]
 
 
 def in_order(graph: ForwardGraph) -> ForwardGraph:
-    """A graph with only what its outputs need, in an order of its own, and its constants as plain memory.
+    """A graph with only what its outputs need, in an order of its own, on no device, and its constants as plain memory.
 
     TensorFlow's optimisers leave nodes in an order that changes from process to process, and 16-bit constants as one
     number of up to three bytes each.
     """
     edit = GraphEdit(graph)
+    for node in edit.nodes.values():
+        node.device = ""  # those of this machine
     for node in edit.of_kind("Const"):
         tensor = node.attr["value"].tensor
         if max(len(tensor.half_val), len(tensor.float_val)) > 1:  # one alone stands for a tensor full of it

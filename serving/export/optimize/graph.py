@@ -22,6 +22,7 @@ Array = NDArray[Any]
 LARGEST_GRAPH_BYTES = 2**31 - 2**27
 # What is smaller is rather a shape or a factor than a weight, and the optimisers of a session want to see it.
 _SMALLEST_WEIGHT_BYTES = 4096
+_CONTROL_FLOW = frozenset({"While", "StatelessWhile", "If", "StatelessIf", "Case", "StatelessCase", "For"})
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class ForwardGraph:
     """A forward pass as a graph.
 
     Attributes:
-        graph_def: Its GraphDef, with functions where there are loops or branches.
+        graph_def: Its GraphDef; functions in it are plain calls, which the first pass puts in their place.
         inputs: Names of the placeholders by the pinned names of the model's inputs.
         outputs: Names of the output tensors, in the order in which tf.nest flattens the model's outputs; float32.
     """
@@ -47,7 +48,7 @@ class ForwardGraph:
             inputs: tf.TensorSpec [N, ...] by pinned name, in the order of `model.inputs`.
 
         Raises:
-            ExportError: It is too large for a graph of constants.
+            ExportError: It is too large for a graph of constants, or has loops or branches, as recurrent layers do.
         """
         weights = sum(variable.dtype.size * variable.shape.num_elements()
                       for variable in (weight.value for weight in model.variables))
@@ -63,22 +64,19 @@ class ForwardGraph:
                  for place, spec in enumerate(inputs.values())]
         with portable_recurrence(model):
             concrete = tf.function(forward, input_signature=specs, autograph=False).get_concrete_function()
+        for collection in concrete.graph.get_all_collection_keys():
+            concrete.graph.clear_collection(collection)  # notes of other work in this process, such as its tables
         frozen = convert_variables_to_constants_v2(concrete, lower_control_flow=False)
+        graph_def = frozen.graph.as_graph_def()
+        if ops_of(graph_def) & _CONTROL_FLOW:
+            raise ExportError("it has loops or branches, which stay as they are")
         names = dict(zip(inputs, (tensor.op.name for tensor in frozen.inputs), strict=True))
-        return cls(frozen.graph.as_graph_def(), names, tuple(tensor.name for tensor in frozen.outputs))
+        return cls(graph_def, names, tuple(tensor.name for tensor in frozen.outputs))
 
     @property
     def size_bytes(self) -> int:
         """How large the graph is when it is written."""
         return int(self.graph_def.ByteSize())
-
-    @property
-    def ops(self) -> set[str]:
-        """Kinds of operations in it, functions included; a function's name is none."""
-        library = self.graph_def.library.function
-        functions = {function.signature.name for function in library}
-        nodes = [*self.graph_def.node, *(node for function in library for node in function.node_def)]
-        return {node.op for node in nodes} - functions
 
     def with_graph_def(self, graph_def: Any) -> ForwardGraph:
         """Returns another graph with the same inputs and outputs."""
@@ -114,6 +112,12 @@ class ForwardGraph:
         graph_def = type(self.graph_def).FromString(self.graph_def.SerializeToString())
         weights = {} if frozen else _lifted(graph_def)
         return Rewritten(partial(_call, graph_def, self.inputs, self.outputs, weights), tuple(weights.values()))
+
+
+def ops_of(graph_def: Any) -> set[str]:
+    """Kinds of operations in a GraphDef and its functions."""
+    nodes = [*graph_def.node, *(node for function in graph_def.library.function for node in function.node_def)]
+    return {node.op for node in nodes}
 
 
 def _call(graph_def: Any, names: Mapping[str, str], outputs: Sequence[str], weights: Mapping[str, Any],

@@ -22,6 +22,7 @@ from serving.export.optimize.passes.pads import merge_pads
 EXACT = 1e-5
 # Eight bits of mantissa through some dozens of layers.
 ROUGH = 3e-2
+UNCHANGED = "it found nothing to change"
 _SIMPLER = ("function", "constfold", "arithmetic", "dependency")
 
 
@@ -74,9 +75,14 @@ class Rewriting:
     rows: int
 
     @property
+    def last(self) -> PassReport | None:
+        """The report of the last pass that was kept: what it says holds for the graph."""
+        return next((report for report in reversed(self.passes) if report.kept), None)
+
+    @property
     def changed(self) -> bool:
         """Whether any pass was kept."""
-        return any(report.kept for report in self.passes)
+        return self.last is not None
 
     def kept(self, name: str) -> bool:
         """Whether the pass of this name was kept."""
@@ -125,6 +131,8 @@ def _tried(step: Pass, graph: ForwardGraph, expected: Answers,
            samples: Sequence[Mapping[str, Array]]) -> tuple[ForwardGraph, PassReport]:
     try:
         candidate = step.rewrite(graph)
+        if candidate.graph_def == graph.graph_def:
+            return graph, PassReport(step.name, False, len(graph.graph_def.node), reason=UNCHANGED)
         found = agreement(expected, answers_of(candidate, samples))
     except (ValueError, tf.errors.OpError) as error:
         return graph, PassReport(step.name, False, len(graph.graph_def.node), reason=_line(error))

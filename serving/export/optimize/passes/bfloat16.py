@@ -20,6 +20,8 @@ def to_bfloat16(graph: ForwardGraph) -> ForwardGraph:
         ValueError: Nothing changed: the processor of this machine does not have it, or there is nothing to compute.
     """
     result = optimized(graph, ["constfold", _OPTIMIZER, "constfold", "arithmetic", "dependency"], bfloat16=True)
-    if not any(node.attr["T"].type == tf.bfloat16.as_datatype_enum for node in result.graph_def.node):
+    # Asking a node for an attribute that it lacks would add an empty one.
+    types = {node.attr["T"].type for node in result.graph_def.node if "T" in node.attr}
+    if tf.bfloat16.as_datatype_enum not in types:
         raise ValueError("nothing became bfloat16: this machine's processor lacks it, or nothing is worth it")
     return result
