@@ -110,7 +110,8 @@ LIGHT = ("zoo.errors", "zoo.preprocessing_spec", "zoo.spec", "zoo.catalog", "zoo
          "zoo.cli_training", "zoo.search_winner", "serving", "serving.errors", "serving.manifest",
          "serving.repository", "serving.protocol", "serving.client", "serving.cli",
          "serving.cli_predict", "serving.cli_drift", "tuning.errors", "tuning.trial", "tuning.objectives",
-         "tuning.config", "tuning.folder", "tuning.spaces", "tuning.study", "tuning.cli")
+         "tuning.config", "tuning.folder", "tuning.spaces", "tuning.study", "tuning.cli",
+         "tuning.cli_results", "tuning.cli_words")
 HEAVY = {"tensorflow", "keras", "keras_hub", "tensorflow_text", "sklearn", "matplotlib", "scipy"}
 FORBIDDEN_FOREIGN = {"serving.server": {"keras", "keras_hub"}, "serving.client": {"tensorflow", "keras"},
                      "serving.protocol": {"tensorflow", "keras"}}

@@ -51,7 +51,7 @@ def test_public_functions_are_documented(name: str) -> None:
                 assert "Returns:" in document, f"{name}.{public} does not say what it returns"
 
 
-@pytest.mark.parametrize("name", [*PUBLIC_PACKAGES, "zoo.cli", "serving.cli", "serving.protocol"])
+@pytest.mark.parametrize("name", [*PUBLIC_PACKAGES, "zoo.cli", "serving.cli", "serving.protocol", "tuning.cli"])
 def test_importing_loads_nothing_heavy(name: str) -> None:
     """A listing, a client and `--help` wait for neither TensorFlow nor a plotting library."""
     code = f"import json, sys, {name}; print(json.dumps([m.split('.')[0] for m in sys.modules]))"
