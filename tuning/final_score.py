@@ -58,7 +58,7 @@ def final_score(config: SearchConfig, folder: SearchFolder, trial: str, *,
     run = folder.execution(trial)
     if config.data is None or config.data.test_fraction == 0 or not is_bundle(run):
         return None
-    weights = _index(run)["files"]["weights"]["sha256"]
+    weights = _parameters(run)
     known = _known(folder)
     if known is None or (known["trial"], known["weights"]) != (trial, weights):
         if tell is not None:
@@ -98,6 +98,15 @@ def _known(folder: SearchFolder) -> dict[str, Any] | None:
     except (OSError, ValueError, TypeError, KeyError):
         return None  # it is measured anew
     return known if complete else None
+
+
+def _parameters(run: Path) -> str:
+    """Returns the hash of a saved model's parameters."""
+    try:
+        return str(_index(run)["files"]["weights"]["sha256"])
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise SearchError(f"{run / INDEX_NAME} cannot be read: {error!r}. Remove {run} and run the same command again, "
+                          "or choose another trial.") from None
 
 
 def _index(run: Path) -> dict[str, Any]:

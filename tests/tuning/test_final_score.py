@@ -54,12 +54,17 @@ def test_without_a_test_part_there_is_none(workplace: Workplace, tmp_path: Path)
     assert known_score(place) is None
 
 
-def test_a_failure_says_what_to_do(workplace: Workplace, tmp_path: Path) -> None:
-    """The message of the process stands in the error, and the command that shows it again."""
+def test_a_failure_says_what_to_do(workplace: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The trial, what the process said, and the command that shows it again; a damaged model is told at once."""
     place = search_of(workplace.run("points"), tmp_path / "s")
-    weights, = place.execution("0000").glob("weights-*.safetensors")
-    weights.write_bytes(b"damaged")
-    with pytest.raises(SearchError, match=r"trial 0000 is the best, but .* damaged.*Try: zoo evaluate .*execution0"):
+    script = tmp_path / "python"
+    script.write_text("#!/bin/sh\necho 'error: the data are gone.' >&2; exit 2\n")
+    script.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(script))
+    with pytest.raises(SearchError, match=r"trial 0000 is the best, but .*: the data are gone\. Try: zoo evaluate "):
+        final_score(config_of(), place, "0000")
+    (place.execution("0000") / "bundle.json").write_text("{}")
+    with pytest.raises(SearchError, match=r"bundle\.json cannot be read"):
         final_score(config_of(), place, "0000")
 
 
