@@ -105,8 +105,8 @@ def _parameters(run: Path) -> str:
     try:
         return str(_index(run)["files"]["weights"]["sha256"])
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise SearchError(f"{run / INDEX_NAME} cannot be read: {error!r}. Remove {run} and run the same command again, "
-                          "or choose another trial.") from None
+        raise SearchError(f"{run / INDEX_NAME} cannot be read: {error!r}. Put it back from a copy, "
+                          "or publish another trial: zoo tune best --trial.") from None
 
 
 def _index(run: Path) -> dict[str, Any]:

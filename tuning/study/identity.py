@@ -14,6 +14,7 @@ from zoo.errors import ArgumentError
 
 FORMAT = 1
 _ABSENT = "nothing"
+_TOLD = 4  # differences that a message names
 
 
 def read_config(folder: SearchFolder) -> SearchConfig | None:
@@ -75,8 +76,10 @@ def require_same(known: SearchConfig, wanted: SearchConfig, folder: SearchFolder
     differences = [f"`{name}` is {_short(there)} there, and {_short(here)} was given"
                    for name, there, here in _differences(_plain(known.identity()), _plain(wanted.identity()), "")]
     if differences:
-        raise StoreError(f"{folder.path} holds another search: {'; '.join(differences)}. Give the same values to go "
-                         "on, none to go on as it was begun, or another folder for a new search.")
+        told = "; ".join(differences[:_TOLD])
+        more = f"; and {len(differences) - _TOLD} more" if len(differences) > _TOLD else ""
+        raise StoreError(f"{folder.path} holds another search: {told}{more}. Give the same values to go on, none to go "
+                         "on as it was begun, `restart` to remove it, or another folder for a new search.")
 
 
 def _differences(first: Any, second: Any, name: str) -> Iterator[tuple[str, Any, Any]]:
