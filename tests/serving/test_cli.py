@@ -56,7 +56,17 @@ def test_a_sample_becomes_a_warm_up_request(workplace: Workplace, tmp_path: Path
     assert picture.read_bytes() in requests
 
 
+def test_a_rewritten_graph_is_told(workplace: Workplace, tmp_path: Path) -> None:
+    """`--optimize` rewrites the graph; each pass stands in what is printed, and in the JSON."""
+    words = ("export", workplace.run("pictures"), "--root", tmp_path, "--no-validate", "--optimize", "safe")
+    assert "\n  simplify: error " in zoo(*words).ok().out
+    answer = zoo(*words, "--optimized-weights", "variables", "--json").json()
+    assert (answer["optimization"]["asked"], answer["optimization"]["weights"]) == ("safe", "variables")
+    assert answer["optimization"]["passes"][0]["kept"]
+
+
 @pytest.mark.parametrize(("words", "told"), [
+    (("--optimize", "fast"), "`--optimize` is one of none, safe, bfloat16"),
     (("--version", "1"), "A version is never overwritten"),
     (("--version", "0"), "--version"),
     (("--name", "a/b"), "a/b"),
