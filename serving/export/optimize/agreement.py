@@ -48,15 +48,16 @@ class Answers:
     before: tuple[list[Array], ...]
 
 
-def answers_of(graph: ForwardGraph, samples: Sequence[Mapping[str, Array]]) -> Answers:
+def answers_of(graph: ForwardGraph, samples: Sequence[Mapping[str, Array]], *, as_written: bool = False) -> Answers:
     """Computes what `agreement` compares.
 
     Args:
         graph: The graph.
         samples: Sets of rows: arrays [N, ...] by pinned input name.
+        as_written: See `ForwardGraph.run`.
     """
     extra = _before_activations(graph)
-    runs = [graph.run(rows, extra) for rows in samples]
+    runs = [graph.run(rows, extra, as_written=as_written) for rows in samples]
     count = len(graph.outputs)
     return Answers(tuple(run[:count] for run in runs), tuple([np.asarray(array, np.float32) for array in run[count:]]
                                                              for run in runs))

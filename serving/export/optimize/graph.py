@@ -82,12 +82,13 @@ class ForwardGraph:
         """Returns another graph with the same inputs and outputs."""
         return dataclasses.replace(self, graph_def=graph_def)
 
-    def run(self, inputs: Mapping[str, Array], extra: Sequence[str] = ()) -> list[Array]:
+    def run(self, inputs: Mapping[str, Array], extra: Sequence[str] = (), *, as_written: bool = False) -> list[Array]:
         """Computes the outputs in a session, as a server does.
 
         Args:
             inputs: Arrays [N, ...] by pinned name.
             extra: Names of further tensors to compute.
+            as_written: Whether the session leaves out TensorFlow's own optimisers, which a server runs.
 
         Returns:
             The outputs and then the further tensors.
@@ -97,7 +98,9 @@ class ForwardGraph:
             tf.graph_util.import_graph_def(self.graph_def, name="")
         present = {node.name for node in self.graph_def.node}
         feeds = {f"{self.inputs[name]}:0": array for name, array in inputs.items() if self.inputs[name] in present}
-        with tf.compat.v1.Session(graph=graph) as session:
+        config = tf.compat.v1.ConfigProto()
+        config.graph_options.rewrite_options.disable_meta_optimizer = as_written
+        with tf.compat.v1.Session(graph=graph, config=config) as session:
             return list(session.run([*self.outputs, *extra], feeds))
 
     def as_rewritten(self, *, frozen: bool = True) -> Rewritten:

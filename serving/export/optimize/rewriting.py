@@ -118,7 +118,8 @@ def rewrite(original: ForwardGraph, passes: Sequence[Pass], samples: Sequence[Ma
     if not rows:
         raise ExportError("A rewritten model is compared with the original on samples, and there are none. Give "
                           "`samples` of at least one row.")
-    expected = answers_of(original, samples)
+    # TensorFlow's optimisers would rewrite the original in the session, too, and hide what they change.
+    expected = answers_of(original, samples, as_written=True)
     graph, reports = in_order(original), []
     for step in passes:
         candidate, report = _tried(step, graph, expected, samples)
