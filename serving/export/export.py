@@ -204,6 +204,7 @@ def _optimized(model: Any, record: ModelRecord, transform: Transform, samples: A
     if wish[0] == NONE:
         return Optimized(None, {})
     inputs = Forward(input_specs(model, record), {}, None, ())
+    check_fit(inputs, transform, record)
     rows = make_samples(inputs, record, samples, transform)
     sets = [rows.tensors]
     if rows.raw and not reads_texts(record):

@@ -23,7 +23,8 @@ from serving.export.optimize.choice import optimize_forward
 from serving.export.replay import LoadedVersion
 from serving.manifest import Manifest, read_manifest
 from tests.serving.export.optimize.networks import dense_network, residual_network, rows_for
-from tests.serving.export.small_models import sequence_pair, table_regressor, text_classifier
+from tests.serving.export.small_models import sequence_pair, table_regressor, text_classifier, with_record
+from zoo.spec import ImagePreprocessing
 
 ROOT = Path(__file__).resolve().parents[4]
 LEVELS = ("safe", "bfloat16")
@@ -157,6 +158,17 @@ def test_a_layer_with_a_table_is_left_alone() -> None:
     found = optimize_forward(model, {"words": tf.TensorSpec([None], tf.string)}, "safe", "constants", [])
     assert found.rewritten is None
     assert found.record["reason"]
+
+
+@pytest.mark.parametrize("level", ["none", *LEVELS])
+def test_what_does_not_fit_is_told_alike(level: str, tmp_path: Path) -> None:
+    """A model whose preprocessing makes something else is refused in the same words, rewritten or not."""
+    first, second = keras.Input((8, 8, 3), name="first"), keras.Input((8, 8, 3), name="second")
+    pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Concatenate()([first, second]))
+    model = with_record(keras.Model([first, second], keras.layers.Dense(1, name="predictions")(pooled), name="two"),
+                        "regression", ImagePreprocessing(height=8, width=8, channels=3), "image")
+    with pytest.raises(ExportError, match="first, second"):
+        export_model(model, tmp_path, optimize=level)
 
 
 @pytest.mark.parametrize("words", [{"optimize": "fast"}, {"optimize": "safe", "optimized_weights": "disk"}])
