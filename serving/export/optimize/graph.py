@@ -22,6 +22,7 @@ Array = NDArray[Any]
 LARGEST_GRAPH_BYTES = 2**31 - 2**27
 # What is smaller is rather a shape or a factor than a weight, and the optimisers of a session want to see it.
 _SMALLEST_WEIGHT_BYTES = 4096
+_MUST_COMPILE = "_XlaMustCompile"
 _CONTROL_FLOW = frozenset({"While", "StatelessWhile", "If", "StatelessIf", "Case", "StatelessCase", "For"})
 
 
@@ -68,8 +69,10 @@ class ForwardGraph:
             concrete.graph.clear_collection(collection)  # notes of other work in this process, such as its tables
         frozen = convert_variables_to_constants_v2(concrete, lower_control_flow=False)
         graph_def = frozen.graph.as_graph_def()
-        if ops_of(graph_def) & _CONTROL_FLOW:
+        if {node.op for node in _nodes(graph_def)} & _CONTROL_FLOW:
             raise ExportError("it has loops or branches, which stay as they are")
+        for holder in (*_nodes(graph_def), *graph_def.library.function):
+            holder.attr.pop(_MUST_COMPILE, None)  # a call that XLA must compile is never put in its place
         names = dict(zip(inputs, (tensor.op.name for tensor in frozen.inputs), strict=True))
         return cls(graph_def, names, tuple(tensor.name for tensor in frozen.outputs))
 
@@ -117,10 +120,9 @@ class ForwardGraph:
         return Rewritten(partial(_call, graph_def, self.inputs, self.outputs, weights), tuple(weights.values()))
 
 
-def ops_of(graph_def: Any) -> set[str]:
-    """Kinds of operations in a GraphDef and its functions."""
-    nodes = [*graph_def.node, *(node for function in graph_def.library.function for node in function.node_def)]
-    return {node.op for node in nodes}
+def _nodes(graph_def: Any) -> list[Any]:
+    """The nodes of a GraphDef and of its functions."""
+    return [*graph_def.node, *(node for function in graph_def.library.function for node in function.node_def)]
 
 
 def _call(graph_def: Any, names: Mapping[str, str], outputs: Sequence[str], weights: Mapping[str, Any],

@@ -10,7 +10,7 @@ from tensorflow.core.protobuf import config_pb2
 from tensorflow.python.grappler import tf_optimizer
 
 from serving.export.optimize.edit import in_order, node_of
-from serving.export.optimize.graph import ForwardGraph, ops_of
+from serving.export.optimize.graph import ForwardGraph
 
 _ITERATIONS = 2
 
@@ -37,7 +37,7 @@ def optimized(graph: ForwardGraph, optimizers: Sequence[str], *, bfloat16: bool 
     kept = meta_graph.collection_def["train_op"].node_list.value
     kept.extend(node_of(name) for name in graph.outputs)
     result = in_order(graph.with_graph_def(tf_optimizer.OptimizeGraph(_config(optimizers, bfloat16), meta_graph)))
-    internal = sorted(op for op in ops_of(result.graph_def) if op.startswith("_"))
+    internal = sorted({node.op for node in result.graph_def.node if node.op.startswith("_")})
     if internal:
         raise ValueError(f"it left operations that are no part of TensorFlow's interface: {', '.join(internal)}")
     return result
@@ -50,6 +50,7 @@ def _config(optimizers: Sequence[str], bfloat16: bool) -> Any:
     options.min_graph_nodes = -1
     options.meta_optimizer_iterations = _ITERATIONS
     options.fail_on_optimizer_errors = True
+    options.function_optimization = options.AGGRESSIVE  # otherwise calls stay calls
     if bfloat16:
         options.auto_mixed_precision_onednn_bfloat16 = options.ON
     return config

@@ -24,7 +24,7 @@ from serving.export.replay import LoadedVersion
 from serving.manifest import Manifest, read_manifest
 from tests.serving.export.optimize.networks import dense_network, residual_network, rows_for
 from tests.serving.export.small_models import sequence_pair, table_regressor, text_classifier, with_record
-from zoo.spec import ImagePreprocessing
+from zoo.spec import ImagePreprocessing, TensorPreprocessing
 
 ROOT = Path(__file__).resolve().parents[4]
 LEVELS = ("safe", "bfloat16")
@@ -139,7 +139,31 @@ def test_a_manifest_from_before_still_reads(results: Any) -> None:
     assert Manifest.from_json(json.dumps(data)).optimization == {}
 
 
-@pytest.mark.parametrize(("make", "reason"), [(text_classifier, "loops"), (sequence_pair, None),
+class Called(keras.layers.Layer):  # type: ignore[misc]
+    """Computes in a function of its own."""
+
+    def call(self, inputs: Any) -> Any:
+        """Returns the double."""
+        return tf.function(lambda x: 2.0 * x, autograph=False, experimental_attributes={"_noinline": True})(inputs)
+
+
+def calling() -> Any:
+    """A model whose graph calls a function."""
+    features = keras.Input((3,), name="features")
+    x = keras.layers.Dense(1, name="predictions")(Called(name="called")(features))
+    return with_record(keras.Model(features, x, name="calling"), "regression", TensorPreprocessing())
+
+
+def grouped() -> Any:
+    """A convolution in groups, which Keras wants XLA to compile."""
+    image = keras.Input((6, 6, 4), name="image")
+    x = keras.layers.BatchNormalization(name="norm")(keras.layers.Conv2D(8, 3, groups=2, name="grouped")(image))
+    x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+    return with_record(keras.Model(image, x, name="grouped"), "features", TensorPreprocessing())
+
+
+@pytest.mark.parametrize(("make", "reason"), [(text_classifier, "loops"), (grouped, None), (calling, None),
+                                              (sequence_pair, None),
                                               (table_regressor, None), (dense_network, None)],
                          ids=lambda value: getattr(value, "__name__", ""))
 def test_other_models(make: Any, reason: str | None, tmp_path: Path) -> None:
