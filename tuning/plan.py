@@ -11,6 +11,7 @@ from typing import Any
 
 from tuning.config import SearchConfig
 from tuning.objectives import Constraint, Objective
+from tuning.programs.known_measures import installed_measures
 from tuning.spaces import SearchSpace, check_space, read_space, space_of
 from zoo.data_source import NAMED_SCHEMES, DataSource
 from zoo.errors import ArgumentError, UnknownNameError
@@ -91,6 +92,7 @@ def plan(model: str, data: DataSource, *, wishes: SpaceWishes | None = None, bui
     task = build.get("task") or spec.task
     options.setdefault("objectives", (f"val_{'accuracy' if task in _ACCURATE else 'loss'}",))
     options = _read(options, space)
+    _require_measured([one.name for one in (*options["objectives"], *options["constraints"])])
     wanted = next((o.name for o in options["objectives"] if o.name in _MONITORS), None)
     if wanted is not None:  # the epoch that is kept is the one that counts
         training.setdefault("monitor", wanted)
@@ -152,6 +154,17 @@ def _read(options: Mapping[str, Any], space: Any) -> dict[str, Any]:
         bounded = read.get("total_epochs") is not None or read.get("minutes") is not None
         read["trials"] = None if bounded or finite else DEFAULT_TRIALS
     return read
+
+
+def _require_measured(names: Iterable[str]) -> None:
+    """Refuses names that no trial would have a value of, before the first one has trained in vain."""
+    installed = installed_measures()
+    known = (*_MONITORS, *installed)
+    hint = (f"Known from the training: {', '.join(MONITORS)}, each also with val_ in front; from installed packages: "
+            f"{', '.join(installed) or 'none'}.")
+    for name in names:
+        if name not in known:
+            raise ArgumentError(UnknownNameError("measure", name, known, hint).message)
 
 
 def _objective(given: Any) -> Objective:

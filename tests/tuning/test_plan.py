@@ -120,3 +120,10 @@ def test_code_is_found_from_every_working_directory(tmp_path: Path, monkeypatch:
     assert [str(one) for one in config.objectives] == ["min:val_loss"]
     with pytest.raises(ArgumentError, match=r"There is no file .*other\.py"):
         plan_hypermodel("other.py:build")
+
+
+@pytest.mark.parametrize("options", [{"objectives": ["latensy_ms"]}, {"constraints": ["latensy_ms<=5"]}])
+def test_a_measure_that_nobody_takes_is_refused_before_a_trial(table: DataSource, options: dict[str, Any]) -> None:
+    """A slip of the pen in an objective or constraint costs no training, and the nearest name is told."""
+    with pytest.raises(ArgumentError, match=r"Unknown measure 'latensy_ms'. Did you mean 'latency_ms'.*val_ in front"):
+        plan("mlp_binary", table, **options)

@@ -1,26 +1,14 @@
-"""Objectives and constraints that no training gives: they are measured on the model as it will be served.
-
-What can be measured comes from installed packages, through the entry-point group "zoo.measures". An object there has
-
-    names            a mapping: measure -> what it is, in words
-    measure(model, names, quiet) -> a mapping: measure -> value; `model` is a keras.Model with a record, and
-                     `quiet()` gives a context in which nothing else computes on this machine
-    after_training   optional: the names that depend on what was learned. All others are taken before the training, so
-                     that a trial which breaks a constraint ends without one.
-"""
+"""Takes the measures that no training gives, on the model as it will be served: each once per architecture."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
 import hashlib
-import importlib.metadata
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from collections.abc import Iterator, Mapping, Sequence
 
 import keras
 
@@ -28,24 +16,13 @@ from tuning.config import SearchConfig
 from tuning.errors import MeasureError
 from tuning.folder import SearchFolder
 from tuning.objectives import unmet
+from tuning.programs.known_measures import Measures, Quiet, installed_measures
 from zoo.spec import record_of
 
-ENTRY_POINT_GROUP = "zoo.measures"
 FOLDER = "measures"
-
-Quiet = Callable[[], AbstractContextManager[Any]]
 
 # Of a build's arguments: what decides the numbers in a model and not its speed or size.
 _WITHOUT_EFFECT = ("seed", "weights")
-
-
-class Measures(Protocol):
-    """What an object of the entry-point group offers."""
-
-    names: Mapping[str, str]
-
-    def measure(self, model: Any, names: Sequence[str], quiet: Quiet) -> Mapping[str, float]:
-        """Measures a model."""
 
 
 class ConstraintBroken(Exception):
@@ -58,23 +35,6 @@ class ConstraintBroken(Exception):
     def __init__(self, measures: Mapping[str, float]) -> None:
         super().__init__("A constraint is broken.")
         self.measures = dict(measures)
-
-
-def installed_measures() -> dict[str, Measures]:
-    """Returns who measures what: each measure that an installed package offers.
-
-    Raises:
-        MeasureError: A package's measures cannot be loaded.
-    """
-    found: dict[str, Measures] = {}
-    for entry_point in sorted(importlib.metadata.entry_points(group=ENTRY_POINT_GROUP), key=lambda e: e.name):
-        try:
-            offered: Measures = entry_point.load()
-            found |= dict.fromkeys(offered.names, offered)
-        except Exception as error:
-            raise MeasureError(f"The measures of the entry point {entry_point.name!r} ({entry_point.value}) cannot be "
-                               f"loaded: {error}. Mend or remove the package.") from error
-    return found
 
 
 class Measurer:

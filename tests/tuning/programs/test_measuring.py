@@ -15,7 +15,8 @@ from tests.tuning.programs.in_memory import MemoryContext, points, search, task
 from tuning.config import SearchConfig
 from tuning.errors import MeasureError
 from tuning.folder import SearchFolder
-from tuning.programs.measuring import ConstraintBroken, Measurer, installed_measures
+from tuning.programs.known_measures import installed_measures
+from tuning.programs.measuring import ConstraintBroken, Measurer
 from tuning.programs.running import run_task
 from zoo.data_source import DataSource
 
