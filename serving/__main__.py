@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import typer
 
 from serving.cli import register
@@ -12,7 +10,7 @@ from zoo import console
 
 def main() -> None:
     """Runs the serving commands and exits with their code."""
-    sys.exit(console.run(_application))
+    console.leave(console.run(_application))
 
 
 def _application() -> typer.Typer:

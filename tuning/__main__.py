@@ -21,7 +21,7 @@ def application() -> typer.Typer:
 
 def main() -> None:
     """Runs the command line and exits with its code."""
-    sys.exit(console.run(application, ["tune", *sys.argv[1:]]))
+    console.leave(console.run(application, ["tune", *sys.argv[1:]]))
 
 
 def _general() -> None:

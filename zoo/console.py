@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import errno
 import io
@@ -14,7 +15,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
@@ -65,6 +66,23 @@ def run(make: Callable[[], typer.Typer], arguments: Sequence[str] | None = None)
     if code == EXIT_INTERRUPTED:  # Typer makes it of KeyboardInterrupt
         complain("interrupted")
     return code if isinstance(code, int) else 0
+
+
+def leave(code: int) -> NoReturn:
+    """Ends the process with an exit code.
+
+    Args:
+        code: What `run` returned.
+    """
+    if code == EXIT_INTERRUPTED:
+        # TensorFlow's threads may still be computing what was interrupted; taking the interpreter down around them can
+        # end in a segmentation fault in place of the code.
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):  # a pipe that nobody reads, a closed stream
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _explain(error: Exception) -> int:

@@ -213,3 +213,24 @@ def test_native_chatter_is_dropped_and_ours_is_not(debug: str, expected: list[st
     monkeypatch.setenv("ZOO_DEBUG", debug)
     done = subprocess.run([sys.executable, "-c", CHATTER], capture_output=True, text=True, check=True, timeout=60)
     assert done.stderr.splitlines() == expected
+
+
+LEAVING = """
+import atexit, sys
+from zoo import console
+atexit.register(print, "at exit", end="")
+print("said before", end=" ")
+class Late:
+    def __del__(self): print("taken down", flush=True)
+late = Late()
+console.leave(int(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize(("code", "taken_down"), [(130, False), (2, True), (0, True)])
+def test_an_interrupted_process_is_not_taken_down_around_its_threads(code: int, taken_down: bool) -> None:
+    """What was printed and what is due at the exit still comes; only the teardown of the interpreter is left out."""
+    done = subprocess.run([sys.executable, "-c", LEAVING, str(code)], capture_output=True, text=True, check=False)
+    assert done.returncode == code
+    assert "said before" in done.stdout and "at exit" in done.stdout
+    assert ("taken down" in done.stdout) == taken_down
