@@ -6,10 +6,11 @@ the journal; after a restart it takes up what the trials have reported so far.
 
 from __future__ import annotations
 
+import abc
 import bisect
 import math
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -108,7 +109,40 @@ class NeverStop:
         return False
 
 
-class AshaStopper:
+class _Rule(abc.ABC):
+    """What the rules share: which reports count, and what was reported before the first decision of a fresh rule."""
+
+    def __init__(self, objective: Objective) -> None:
+        self._objective = objective
+        self._is_fresh = True
+
+    def decide(self, trial: Trial, report: EpochReport, trials: Mapping[str, Trial]) -> bool:
+        """Tells whether a trial stops after an epoch, and takes note of it.
+
+        Args:
+            trial: The trial.
+            report: The measures after the epoch; without the objective it decides nothing.
+            trials: All trials by id.
+        """
+        if self._is_fresh:
+            self._is_fresh = False
+            for other in {**trials, trial.id: trial}.values():
+                for earlier in other.history:
+                    if other.id != trial.id or (earlier.execution, earlier.epoch) < (report.execution, report.epoch):
+                        self._counted(other.id, earlier)
+        return self._counted(trial.id, report)
+
+    def _counted(self, trial: str, report: EpochReport) -> bool:
+        if report.execution or self._objective.name not in report.values:
+            return False
+        return self._take(trial, report)
+
+    @abc.abstractmethod
+    def _take(self, trial: str, report: EpochReport) -> bool:
+        """Takes note of a report that counts, and decides."""
+
+
+class AshaStopper(_Rule):
     """Asynchronous successive halving (Li et al. 2018, arXiv 1810.05934), stopping variant as in Ray Tune.
 
     A trial that reaches a rung is compared with all that reached it before: it stops if it is not among the best
@@ -120,26 +154,12 @@ class AshaStopper:
     """
 
     def __init__(self, objective: Objective, settings: AshaSettings) -> None:
-        self._objective = objective
+        super().__init__(objective)
         self._settings = settings
         # From the last rung to the first, each with the rewards (more is better) of the trials that reached it.
         self._rungs: list[tuple[float, dict[str, float]]] = [(epoch, {}) for epoch in reversed(settings.rungs)]
-        self._history = _History(self._take)
-
-    def decide(self, trial: Trial, report: EpochReport, trials: Mapping[str, Trial]) -> bool:
-        """Tells whether a trial stops after an epoch, and records it at the rung that it has reached.
-
-        Args:
-            trial: The trial.
-            report: The measures after the epoch; without the objective it decides nothing.
-            trials: All trials by id.
-        """
-        self._history.catch_up(trial, report, trials)
-        return self._take(trial.id, report)
 
     def _take(self, trial: str, report: EpochReport) -> bool:
-        if report.execution or self._objective.name not in report.values:
-            return False
         if report.epoch >= self._settings.max_t:
             return False
         reward = -self._objective.loss(float(report.values[self._objective.name]))
@@ -154,7 +174,7 @@ class AshaStopper:
         return False
 
 
-class MedianStopper:
+class MedianStopper(_Rule):
     """The median rule (Golovin et al. 2017, Vizier), as in Ray Tune with `hard_stop`.
 
     A trial stops if the best that it has reached is worse than the median of what the other trials that came as far
@@ -167,27 +187,13 @@ class MedianStopper:
     """
 
     def __init__(self, objective: Objective, settings: MedianSettings) -> None:
-        self._objective = objective
+        super().__init__(objective)
         self._settings = settings
         self._best: dict[str, float] = {}
         self._sums: dict[str, tuple[float, int]] = {}
         self._means: dict[int, list[float]] = {}
-        self._history = _History(self._take)
-
-    def decide(self, trial: Trial, report: EpochReport, trials: Mapping[str, Trial]) -> bool:
-        """Tells whether a trial stops after an epoch.
-
-        Args:
-            trial: The trial.
-            report: The measures after the epoch; without the objective it decides nothing.
-            trials: All trials by id.
-        """
-        self._history.catch_up(trial, report, trials)
-        return self._take(trial.id, report)
 
     def _take(self, trial: str, report: EpochReport) -> bool:
-        if report.execution or self._objective.name not in report.values:
-            return False
         loss = self._objective.loss(float(report.values[self._objective.name]))
         best = self._best[trial] = min(self._best.get(trial, math.inf), loss)
         if report.epoch < self._settings.grace_period:
@@ -218,23 +224,6 @@ def stopper_for(config: SearchConfig) -> Stopper:
         return MedianStopper(config.objectives[0], MedianSettings.of(config))
     _options(config, ())
     return NeverStop()
-
-
-class _History:
-    """Feeds a fresh rule with what was reported before its first decision."""
-
-    def __init__(self, take: Callable[[str, EpochReport], bool]) -> None:
-        self._take = take
-        self._is_fresh = True
-
-    def catch_up(self, trial: Trial, report: EpochReport, trials: Mapping[str, Trial]) -> None:
-        if not self._is_fresh:
-            return
-        self._is_fresh = False
-        for other in {**trials, trial.id: trial}.values():
-            for earlier in other.history:
-                if other.id != trial.id or (earlier.execution, earlier.epoch) < (report.execution, report.epoch):
-                    self._take(other.id, earlier)
 
 
 def _options(config: SearchConfig, known: tuple[str, ...]) -> Mapping[str, Any]:
