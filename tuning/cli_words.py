@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tuning.errors import SearchError
+from zoo.cli_options import value_of
 from zoo.errors import ArgumentError
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
@@ -73,7 +74,7 @@ def values_of(texts: list[str] | None, option: str) -> dict[str, Any]:
     Raises:
         ArgumentError: One has another form, or a name is given twice.
     """
-    return {name: _value(text) for name, text in settings_of(texts, option).items()}
+    return {name: value_of(text) for name, text in settings_of(texts, option).items()}
 
 
 def size_in_bytes(text: str) -> int:
@@ -136,11 +137,3 @@ def _yaml(text: str) -> Any:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ValueError(f"it is no YAML: {error}") from error
-
-
-def _value(text: str) -> Any:
-    try:
-        parsed = json.loads(text)
-    except ValueError:
-        return {"True": True, "False": False, "None": None}.get(text, text)
-    return tuple(parsed) if isinstance(parsed, list) else parsed

@@ -67,12 +67,24 @@ def options_of(texts: list[str]) -> dict[str, Any]:
             raise ArgumentError(f"`--option` reads NAME=VALUE, such as --option dropout=0.2. Received: {text!r}")
         if name in options:
             raise ArgumentError(f"`--option` names {name!r} twice. Give it once.")
-        try:
-            parsed = json.loads(value)
-        except ValueError:
-            parsed = {"True": True, "False": False, "None": None}.get(value, value)
-        options[name] = tuple(parsed) if isinstance(parsed, list) else parsed
+        options[name] = value_of(value)
     return options
+
+
+def value_of(text: str) -> Any:
+    """Reads a value as typed.
+
+    Args:
+        text: JSON, True, False, None, or plain text.
+
+    Returns:
+        The value; a list of JSON is a tuple.
+    """
+    try:
+        parsed = json.loads(text)
+    except ValueError:
+        return {"True": True, "False": False, "None": None}.get(text, text)
+    return tuple(parsed) if isinstance(parsed, list) else parsed
 
 
 def size_of(text: str) -> tuple[int, int]:
