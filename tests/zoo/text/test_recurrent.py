@@ -39,6 +39,7 @@ def test_padding_changes_nothing(cell: str, bidirectional: bool, pooling: str | 
 @pytest.mark.parametrize("pooling", [None, "avg", "max"])
 def test_padding_of_word_pieces_changes_nothing(bidirectional: bool, pooling: str | None) -> None:
     """The mask says what padding is, whatever the id of the padding."""
+    keras.utils.set_random_seed(3)  # some weights let a maximum over time ignore every further token
     model = rnn_text(**PIECES, bidirectional=bidirectional, pooling=pooling)
     mask = np.ones_like(TOKENS)
     padded = [np.pad(TOKENS, ((0, 0), (0, 4)), constant_values=7), np.pad(mask, ((0, 0), (0, 4)))]
