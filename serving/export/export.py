@@ -19,7 +19,8 @@ from serving.export.fit_checks import check_fit
 from serving.export.logged_requests import choose_logged
 from serving.export.model_card import MODEL_CARD_FILE, model_card
 from serving.export.op_lists import known_ops
-from serving.export.optimize.choice import CONSTANTS, NONE, Optimized, check_level, optimize_forward
+from serving.export.optimize.choice import CONSTANTS, Optimized, check_level, optimize_forward
+from serving.export.optimize.levels import NONE
 from serving.export.raw_inputs import reads_texts
 from serving.export.reference import golden_vectors, signature_inputs, tolerance_for, transformed
 from serving.export.samples import Samples, make_samples
@@ -40,6 +41,7 @@ from zoo.preprocessing.transform import Transform, transform_for
 from zoo.spec import ModelRecord, WordPiecePreprocessing, record_of
 
 _PACKAGES = ("servable-zoo", "tensorflow", "keras", "numpy", "protobuf")
+_ROWS_AT_ONCE = 8
 _ROOM_BESIDE_WEIGHTS_BYTES = 32 * 2**20
 
 
@@ -76,6 +78,15 @@ class _Servable:
     optimized: Optimized
 
 
+@dataclass(frozen=True)
+class _Wish:
+    """What is asked about speed."""
+
+    level: str
+    weights: str
+    calibration: Any = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Options:
     name: str
@@ -90,7 +101,7 @@ def export_model(model: Any, root: str | Path, *, name: str | None = None, versi
                  batch_sizes: Sequence[int] = (1, 2, 4, 8), allowed_batch_sizes: Sequence[int] | None = None,
                  target_serving: str = DEFAULT_TARGET, warmup: bool = True, validate: bool = True,
                  samples: Any = None, warmup_from: str | Path | None = None, optimize: str = NONE,
-                 optimized_weights: str = CONSTANTS) -> ExportResult:
+                 optimized_weights: str = CONSTANTS, calibration: Any = None) -> ExportResult:
     """Writes a model as `<root>/<name>/<version>/`, ready for TensorFlow Serving, and publishes it in one step.
 
     Nothing appears under a version number before it is complete, on the disk and, unless told otherwise, validated. A
@@ -122,6 +133,8 @@ def export_model(model: Any, root: str | Path, *, name: str | None = None, versi
         optimized_weights: Where the weights of a rewritten model stand. "constants" is the fastest in every server,
             and takes memory of many times their size. "variables" takes their size once, and is as fast in a server
             with TF_ONEDNN_ASSUME_FROZEN_WEIGHTS=1 in its environment.
+        calibration: Realistic inputs like `samples`, of which the ranges of int8 are learned; some hundred are enough.
+            They are not stored. None takes the samples.
 
     Returns:
         Where it is and what it promises.
@@ -146,7 +159,7 @@ def export_model(model: Any, root: str | Path, *, name: str | None = None, versi
             check_version(version)
             _require_free(Path(root), options.name, version)
         with merged_lora(model):
-            servable = _prepare(model, record, top_k, samples, (optimize, optimized_weights))
+            servable = _prepare(model, record, top_k, samples, _Wish(optimize, optimized_weights, calibration))
             require_space(root, _size_of(servable) + _ROOM_BESIDE_WEIGHTS_BYTES)
             with stage(root, options.name) as staging:
                 manifest = _write(servable, staging.path, options)
@@ -178,14 +191,14 @@ def _require_free(root: Path, name: str, version: int) -> None:
                           "overwritten: choose another number, or give none for the next free one.")
 
 
-def _prepare(model: Any, record: ModelRecord, top_k: int, samples: Any, wish: tuple[str, str]) -> _Servable:
+def _prepare(model: Any, record: ModelRecord, top_k: int, samples: Any, wish: _Wish) -> _Servable:
     record = _asking_for_gaps(record)
     transform = transform_for(record.preprocessing)
     decoder = serving_decoder(model) if record.task == "language_model" and reads_texts(record) else None
     try:
         optimized = _optimized(model, record, transform, samples, wish) if decoder is None else _generating(wish)
         forward = trace_forward(model, record, rewritten(model, decoder) if decoder else optimized.rewritten)
-        tolerance = tolerance_for(model, low_precision=optimized.low_precision)
+        tolerance = tolerance_for(model, precision=optimized.precision)
         check_fit(forward, transform, record)
         answers = Answers.of(forward, record, top_k)
         signatures, left_out = make_signatures(answers, transform)
@@ -199,9 +212,9 @@ def _prepare(model: Any, record: ModelRecord, top_k: int, samples: Any, wish: tu
     return _Servable(answers, transform, signatures, left_out, rows, tolerance, golden, optimized)
 
 
-def _optimized(model: Any, record: ModelRecord, transform: Transform, samples: Any, wish: tuple[str, str]) -> Optimized:
+def _optimized(model: Any, record: ModelRecord, transform: Transform, samples: Any, wish: _Wish) -> Optimized:
     """The forward pass rewritten, and compared on all samples that the golden vectors are made of."""
-    if wish[0] == NONE:
+    if wish.level == NONE:
         return Optimized(None, {})
     inputs = Forward(input_specs(model, record), {}, None, ())
     check_fit(inputs, transform, record)
@@ -209,12 +222,24 @@ def _optimized(model: Any, record: ModelRecord, transform: Transform, samples: A
     sets = [rows.tensors]
     if rows.raw and not reads_texts(record):
         sets.append(dict(zip(inputs.inputs, transformed(transform, record, inputs, rows), strict=True)))
-    return optimize_forward(model, inputs.inputs, *wish, sets)
+    learned = () if wish.calibration is None else _model_inputs(record, transform, inputs, wish.calibration)
+    return optimize_forward(model, inputs.inputs, wish.level, wish.weights, sets, learned)
 
 
-def _generating(wish: tuple[str, str]) -> Optimized:
-    reason = {"asked": wish[0], "reason": "a language model's texts come from a loop of its own, laid out for speed"}
-    return Optimized(None, {} if wish[0] == NONE else reason)
+def _model_inputs(record: ModelRecord, transform: Transform, inputs: Forward, given: Any) -> list[dict[str, Any]]:
+    """What a user gave, as the model takes it: sets of rows by pinned name, small enough to compute on at once."""
+    rows = make_samples(inputs, record, given, transform)
+    arrays = rows.tensors
+    if rows.raw and not reads_texts(record):
+        arrays = dict(zip(inputs.inputs, transformed(transform, record, inputs, rows), strict=True))
+    count = len(next(iter(arrays.values())))
+    return [{name: array[start:start + _ROWS_AT_ONCE] for name, array in arrays.items()}
+            for start in range(0, count, _ROWS_AT_ONCE)]
+
+
+def _generating(wish: _Wish) -> Optimized:
+    reason = {"asked": wish.level, "reason": "a language model's texts come from a loop of its own, laid out for speed"}
+    return Optimized(None, {} if wish.level == NONE else reason)
 
 
 def _asking_for_gaps(record: ModelRecord) -> ModelRecord:

@@ -31,15 +31,15 @@ _FLOAT32_TOLERANCE = {"absolute": 1e-5, "relative": 1e-3}
 _LOW_PRECISION_TOLERANCE = {"absolute": 1e-2, "relative": 3e-2}
 
 
-def tolerance_for(model: Any, *, low_precision: bool = False) -> dict[str, float]:
-    """How far an answer may be from the golden one: wider where the model, or its rewritten graph, computes in 16 bits.
+def tolerance_for(model: Any, *, precision: str = "float32") -> dict[str, float]:
+    """How far an answer may be from the golden one: wider where the model, or its rewritten graph, takes fewer bits.
 
     Args:
         model: The keras.Model.
-        low_precision: Whether what is written computes in 16 bits, whatever the model does.
+        precision: The numbers that what is written computes in, whatever the model does.
     """
     low = any(getattr(layer, "compute_dtype", None) in ("float16", "bfloat16") for layer in model._flatten_layers())
-    return dict(_LOW_PRECISION_TOLERANCE if low or low_precision else _FLOAT32_TOLERANCE)
+    return dict(_LOW_PRECISION_TOLERANCE if low or precision != "float32" else _FLOAT32_TOLERANCE)
 
 
 def signature_inputs(name: str, samples: Samples) -> dict[str, Array]:

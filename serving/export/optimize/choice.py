@@ -10,11 +10,10 @@ import tensorflow as tf
 
 from serving.errors import ExportError
 from serving.export.optimize.graph import Array, ForwardGraph
-from serving.export.optimize.rewriting import BFLOAT16, SAFE, rewrite
+from serving.export.optimize.levels import LEVELS, NONE, Calibration
+from serving.export.optimize.rewriting import rewrite
 from serving.export.servable_module import Rewritten, resources_of
 
-NONE = "none"
-LEVELS = {"safe": SAFE, "bfloat16": BFLOAT16}
 CONSTANTS, VARIABLES = "constants", "variables"
 
 
@@ -25,13 +24,13 @@ class Optimized:
     Attributes:
         rewritten: What to trace in the model's place; None for the model itself.
         record: What the manifest says about it, JSON-ready.
-        low_precision: Whether it computes in 16 bits.
+        precision: The numbers that it computes in: "float32", "bfloat16" or "int8".
         constant_bytes: What stands in the graph instead of in variables.
     """
 
     rewritten: Rewritten | None = field(repr=False)
     record: Mapping[str, Any]
-    low_precision: bool = False
+    precision: str = "float32"
     constant_bytes: int = 0
 
 
@@ -48,7 +47,7 @@ def check_level(level: str, weights: str) -> None:
 
 
 def optimize_forward(model: Any, inputs: Mapping[str, Any], level: str, weights: str,
-                     samples: Sequence[Mapping[str, Array]]) -> Optimized:
+                     samples: Sequence[Mapping[str, Array]], calibration: Calibration = ()) -> Optimized:
     """Rewrites a model's forward pass for speed.
 
     Args:
@@ -57,6 +56,7 @@ def optimize_forward(model: Any, inputs: Mapping[str, Any], level: str, weights:
         level: Of `LEVELS`.
         weights: "constants" or "variables", see `ForwardGraph.as_rewritten`.
         samples: Sets of rows to compare on: arrays [N, ...] by pinned input name.
+        calibration: Sets of rows to learn ranges from; none takes the samples.
 
     Returns:
         The result. A model that cannot be rewritten, and one that no pass could better, stays as it is; the record
@@ -65,13 +65,14 @@ def optimize_forward(model: Any, inputs: Mapping[str, Any], level: str, weights:
     asked = {"asked": level}
     if any(resources_of(layer) for layer in model._flatten_layers()):
         return Optimized(None, asked | {"reason": "a layer of it holds a table or a file"})
-    frozen = weights == CONSTANTS
+    frozen, chosen = weights == CONSTANTS, LEVELS[level]
     try:
-        rewriting = rewrite(ForwardGraph.of(model, inputs), LEVELS[level], samples)
+        rewriting = rewrite(ForwardGraph.of(model, inputs), chosen.passes(calibration or samples), samples)
         if not rewriting.changed:
             return Optimized(None, asked | rewriting.to_dict() | {"reason": "no pass was kept"})
         rewritten = rewriting.graph.as_rewritten(frozen=frozen)
     except (ExportError, ValueError, tf.errors.OpError) as error:
         return Optimized(None, asked | {"reason": " ".join(str(error).split())[:300]})
-    return Optimized(rewritten, asked | rewriting.to_dict() | {"weights": weights}, rewriting.kept("bfloat16"),
+    precision = chosen.precision if rewriting.kept(chosen.final) else "float32"
+    return Optimized(rewritten, asked | rewriting.to_dict() | {"weights": weights, "precision": precision}, precision,
                      rewriting.graph.size_bytes if frozen else 0)

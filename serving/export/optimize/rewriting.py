@@ -12,18 +12,8 @@ from serving.errors import ExportError
 from serving.export.optimize.agreement import Agreement, Answers, agreement, answers_of
 from serving.export.optimize.edit import in_order
 from serving.export.optimize.graph import Array, ForwardGraph
-from serving.export.optimize.grappler import optimized
-from serving.export.optimize.passes.bfloat16 import to_bfloat16
-from serving.export.optimize.passes.biases import write_biases
-from serving.export.optimize.passes.folding import fold
-from serving.export.optimize.passes.pads import merge_pads
 
-# Rounding in another order moves the last digits of float32; a wrong rewrite moves more.
-EXACT = 1e-5
-# Eight bits of mantissa through some dozens of layers.
-ROUGH = 3e-2
 UNCHANGED = "it found nothing to change"
-_SIMPLER = ("function", "constfold", "arithmetic", "dependency")
 
 
 @dataclass(frozen=True)
@@ -91,15 +81,6 @@ class Rewriting:
     def to_dict(self) -> dict[str, Any]:
         """The reports as JSON-ready data."""
         return {"nodes": self.nodes, "rows": self.rows, "passes": [asdict(report) for report in self.passes]}
-
-
-def _simplified(graph: ForwardGraph) -> ForwardGraph:
-    return optimized(graph, _SIMPLER)
-
-
-SAFE = (Pass("simplify", _simplified, EXACT), Pass("fold", fold, EXACT), Pass("biases", write_biases, EXACT),
-        Pass("pads", merge_pads, EXACT))
-BFLOAT16 = (*SAFE, Pass("bfloat16", to_bfloat16, ROUGH))
 
 
 def rewrite(original: ForwardGraph, passes: Sequence[Pass], samples: Sequence[Mapping[str, Array]]) -> Rewriting:

@@ -11,7 +11,8 @@ import tensorflow as tf
 from serving.errors import ExportError
 from serving.export.optimize.edit import GraphEdit
 from serving.export.optimize.graph import ForwardGraph
-from serving.export.optimize.rewriting import EXACT, ROUGH, SAFE, UNCHANGED, Pass, rewrite
+from serving.export.optimize.levels import EXACT, ROUGH, SAFE
+from serving.export.optimize.rewriting import UNCHANGED, Pass, rewrite
 from tests.serving.export.optimize.networks import dense_network, graph_of, residual_network, rows_for
 
 
