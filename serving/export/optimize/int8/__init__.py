@@ -1,0 +1,1 @@
+"""Eight bits for weights and activations, computed by TensorFlow's integer kernels."""
