@@ -64,15 +64,27 @@ class GraphEdit:
 
     def add_constant(self, name: str, value: Array) -> str:
         """Adds a constant and returns its name, which may get a number for it to be a new one."""
-        free, number = name, 0
-        while free in self.nodes:
-            number += 1
-            free = f"{name}_{number}"
-        node = self._copy.node.add(name=free, op="Const")
+        node = self._copy.node.add(name=self._free(name), op="Const")
         node.attr["dtype"].type = tf.as_dtype(value.dtype).as_datatype_enum
         node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value))
-        self.nodes[free] = node
-        return free
+        self.nodes[node.name] = node
+        return str(node.name)
+
+    def add(self, name: str, op: str, inputs: Sequence[str], attributes: Mapping[str, Any]) -> Any:
+        """Adds a node and returns it; its name may get a number for it to be a new one.
+
+        Args:
+            name: The name.
+            op: The operation.
+            inputs: Its tensors.
+            attributes: AttrValues by name.
+        """
+        node = self._copy.node.add(name=self._free(name), op=op)
+        for key, value in attributes.items():
+            node.attr[key].CopyFrom(value)
+        self.nodes[node.name] = node
+        self.set_inputs(node, inputs)
+        return node
 
     def set_inputs(self, node: Any, inputs: Sequence[str]) -> None:
         """Makes a node take other tensors; its control dependencies stay."""
@@ -120,6 +132,13 @@ class GraphEdit:
         if any(_names_functions(node) for node in ordered.node):
             ordered.library.CopyFrom(self._copy.library)
         return self._graph.with_graph_def(ordered)
+
+    def _free(self, name: str) -> str:
+        free, number = name, 0
+        while free in self.nodes:
+            number += 1
+            free = f"{name}_{number}"
+        return free
 
     def _note_inputs(self, node: Any) -> None:
         for name in node.input:

@@ -104,3 +104,12 @@ def test_constants_become_plain_memory() -> None:
     sizes = {node.attr["dtype"].type: len(node.attr["value"].tensor.tensor_content)
              for node in packed.graph_def.node if node.op == "Const"}
     assert sizes[tf.bfloat16.as_datatype_enum] == 512
+
+
+def test_a_node_is_added_under_a_new_name(graph: ForwardGraph) -> None:
+    """It is read like any other, and a name that is taken gets a number."""
+    edit = GraphEdit(graph)
+    added = edit.add("twice", "Neg", ["plus"], {"T": tf.compat.v1.AttrValue(type=tf.float32.as_datatype_enum)})
+    edit.set_inputs(edit.nodes["out"], [added.name])
+    assert added.name == "twice_1"
+    np.testing.assert_allclose(edit.finished().run({"x": np.float32([[1, -2, 3]])})[0], [[0, 3, 0]])
