@@ -19,11 +19,19 @@ from zoo.layers.quantization import refuse_quantized
 
 @dataclass(frozen=True)
 class Affine:
-    """A dense layer: kernel [inputs, outputs], turned [outputs, inputs], and bias [outputs] or None."""
+    """A dense layer.
+
+    Attributes:
+        kernel: [inputs, outputs], turned [outputs, inputs].
+        bias: [outputs] or None.
+        turned: Which of the two the kernel is.
+        largest: Of a kernel rounded to int8, what 127 stands for in each output, float32 [outputs]; None of others.
+    """
 
     kernel: Any
     bias: Any
     turned: bool = False
+    largest: Any = None
 
 
 @dataclass(frozen=True)
@@ -68,7 +76,7 @@ class Sizes:
 
     Attributes:
         width: Of the vectors.
-        heads: Attention heads per block.
+        head_size: Width of one attention head.
         vocabulary: Number of token ids.
         positions: The most tokens that it reads.
         offset: Row of the first position in the position table.
@@ -77,17 +85,12 @@ class Sizes:
     """
 
     width: int
-    heads: int
+    head_size: int
     vocabulary: int
     positions: int
     offset: int
     epsilon: float
     activation: str
-
-    @property
-    def head_size(self) -> int:
-        """Width of one head."""
-        return self.width // self.heads
 
     def activate(self, x: Any) -> Any:
         """Applies the activation; the approximate GELU in the form that TensorFlow joins with the product before."""
@@ -106,6 +109,7 @@ class Decoder:
         positions: The position table.
         blocks: The blocks.
         final_norm: The last normalisation.
+        largest: Of a token table rounded to int8, what 127 stands for in each row, float32 [vocabulary]; else None.
     """
 
     sizes: Sizes
@@ -113,6 +117,7 @@ class Decoder:
     positions: Any
     blocks: tuple[Block, ...]
     final_norm: Norm
+    largest: Any = None
 
     @classmethod
     def of(cls, model: Any) -> Decoder:
@@ -139,7 +144,7 @@ class Decoder:
         config = blocks[0].get_config()
         tokens, positions = layers["token_embedding"], layers["position_embedding"]
         vocabulary, width = tokens.embeddings.shape
-        sizes = Sizes(width=width, heads=config["heads"], vocabulary=vocabulary,
+        sizes = Sizes(width=width, head_size=config["head_size"] or width // config["heads"], vocabulary=vocabulary,
                       positions=positions.max_positions - positions.offset, offset=positions.offset,
                       epsilon=config["epsilon"], activation=config["activation"])
         return cls(sizes, _own(tokens.embeddings), _own(positions.embeddings), tuple(map(_block, blocks)),
@@ -147,8 +152,11 @@ class Decoder:
 
     def mapped(self, change: Callable[[Any], Any]) -> Decoder:
         """Returns the decoder with every parameter replaced by `change(parameter)`."""
+        def optional(parameter: Any) -> Any:
+            return None if parameter is None else change(parameter)
+
         def affine(layer: Affine) -> Affine:
-            return Affine(change(layer.kernel), None if layer.bias is None else change(layer.bias), layer.turned)
+            return Affine(change(layer.kernel), optional(layer.bias), layer.turned, optional(layer.largest))
 
         def norm(layer: Norm) -> Norm:
             return Norm(change(layer.gamma), change(layer.beta))
@@ -159,7 +167,8 @@ class Decoder:
 
         blocks = tuple(Block(norm(block.attention_norm), tuple(map(part, block.parts)), change(block.projection_bias),
                              norm(block.output_norm), change(block.output_bias)) for block in self.blocks)
-        return Decoder(self.sizes, change(self.tokens), change(self.positions), blocks, norm(self.final_norm))
+        return Decoder(self.sizes, change(self.tokens), change(self.positions), blocks, norm(self.final_norm),
+                       optional(self.largest))
 
     def read(self) -> Decoder:
         """Returns the decoder over tensors, read once."""

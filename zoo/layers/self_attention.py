@@ -46,7 +46,9 @@ class SelfAttention(keras.layers.Layer):  # type: ignore[misc]  # Keras has no t
     behind them. Scores are weighed in float32 under every dtype policy.
 
     Args:
-        heads: Number of heads; it divides the width.
+        heads: Number of heads; it divides the width where no `head_size` is given.
+        head_size: Width of one head, for a layer with fewer heads than the width has room for, as pruning leaves it;
+            None for width / heads. The kernels are [width, 3 heads head_size] and [heads head_size, width] then.
         causal: Whether a step sees only itself and earlier ones.
         dropout: Fraction of the attention weights dropped while training, in [0, 1).
         kernel_stddev: Standard deviation of the initial kernels; None for Glorot's.
@@ -58,10 +60,11 @@ class SelfAttention(keras.layers.Layer):  # type: ignore[misc]  # Keras has no t
         projection: The dense layer "output".
     """
 
-    def __init__(self, heads: int, *, causal: bool = False, dropout: float = 0.0,
+    def __init__(self, heads: int, *, head_size: int | None = None, causal: bool = False, dropout: float = 0.0,
                  kernel_stddev: float | None = 0.02, output_stddev: float | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.heads = check_count("heads", heads)
+        self.head_size = None if head_size is None else check_count("head_size", head_size)
         self.causal = bool(causal)
         self.dropout = check_rate("dropout", dropout)
         self.kernel_stddev = kernel_stddev
@@ -72,16 +75,17 @@ class SelfAttention(keras.layers.Layer):  # type: ignore[misc]  # Keras has no t
     def build(self, inputs_shape: tuple[int | None, ...], padding_mask_shape: Any = None) -> None:
         """Makes the two dense layers for inputs of the width `inputs_shape[-1]`."""
         width = inputs_shape[-1]
-        if not isinstance(width, int) or width % self.heads:
+        if not isinstance(width, int) or (self.head_size is None and width % self.heads):
             raise ArgumentError(f"The width must be a multiple of `heads`. Received: width={width}, "
                                 f"heads={self.heads}")
-        self.qkv = keras.layers.Dense(3 * width, kernel_initializer=normal_or_glorot(self.kernel_stddev), name="qkv",
+        inner = self.heads * (self.head_size or width // self.heads)
+        self.qkv = keras.layers.Dense(3 * inner, kernel_initializer=normal_or_glorot(self.kernel_stddev), name="qkv",
                                       dtype=self.dtype_policy)
         self.projection = keras.layers.Dense(width, name="output", dtype=self.dtype_policy,
                                              kernel_initializer=normal_or_glorot(self.output_stddev
                                                                                  or self.kernel_stddev))
         self.qkv.build((None, width))
-        self.projection.build((None, width))
+        self.projection.build((None, inner))
 
     def call(self, inputs: Any, padding_mask: Any = None, training: bool | None = None) -> Any:
         """Returns float [N, steps, width]; `padding_mask` int [N, steps] is 1 for a token and 0 for padding."""
@@ -103,8 +107,7 @@ class SelfAttention(keras.layers.Layer):  # type: ignore[misc]  # Keras has no t
         Returns:
             float [N * steps, width].
         """
-        width = rows.shape[-1]
-        size = width // self.heads
+        size = self.head_size or rows.shape[-1] // self.heads
         parts = ops.reshape(self.qkv(rows), (count, steps, 3, self.heads, size))
         parts = ops.transpose(parts, (2, 0, 3, 1, 4))  # one copy; the three slices of it below cost none
         query, key, value = parts[0] * (1.0 / math.sqrt(size)), parts[1], parts[2]  # [N, heads, steps, size] each
@@ -114,7 +117,7 @@ class SelfAttention(keras.layers.Layer):  # type: ignore[misc]  # Keras has no t
         if self.weight_dropout is not None:
             weights = self.weight_dropout(weights, training=training)
         seen = ops.transpose(ops.matmul(weights, value), (0, 2, 1, 3))
-        return self.projection(ops.reshape(seen, (-1, width)))
+        return self.projection(ops.reshape(seen, (-1, self.heads * size)))
 
     def compute_output_shape(self, inputs_shape: tuple[int | None, ...],
                              padding_mask_shape: Any = None) -> tuple[int | None, ...]:
@@ -123,8 +126,8 @@ class SelfAttention(keras.layers.Layer):  # type: ignore[misc]  # Keras has no t
 
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments that build an equal layer."""
-        return {**super().get_config(), "heads": self.heads, "causal": self.causal, "dropout": self.dropout,
-                "kernel_stddev": self.kernel_stddev, "output_stddev": self.output_stddev}
+        return {**super().get_config(), "heads": self.heads, "head_size": self.head_size, "causal": self.causal,
+                "dropout": self.dropout, "kernel_stddev": self.kernel_stddev, "output_stddev": self.output_stddev}
 
 
 def normal_or_glorot(stddev: float | None) -> keras.initializers.Initializer:

@@ -19,8 +19,9 @@ class TransformerBlock(keras.layers.Layer):  # type: ignore[misc]  # Keras has n
     """A Transformer block over float [N, steps, width], with the same shape as result.
 
     Args:
-        heads: Attention heads; they divide the width.
+        heads: Attention heads; they divide the width where no `head_size` is given.
         intermediate_size: Width inside the feed-forward net.
+        head_size: Width of one head; None for width / heads. See `SelfAttention`.
         normalisation: "post" normalises each residual sum (BERT), "pre" the input of each part (GPT-2).
         causal: Whether a step sees only itself and earlier ones.
         activation: Name of the feed-forward net's activation; see `zoo.layers.activation`.
@@ -39,10 +40,10 @@ class TransformerBlock(keras.layers.Layer):  # type: ignore[misc]  # Keras has n
         output_norm: Its normalisation.
     """
 
-    def __init__(self, heads: int, intermediate_size: int, *, normalisation: str = "post", causal: bool = False,
-                 activation: str = "gelu", epsilon: float = 1e-12, dropout: float = 0.0,
-                 attention_dropout: float = 0.0, kernel_stddev: float | None = 0.02,
-                 residual_stddev: float | None = None, **kwargs: Any) -> None:
+    def __init__(self, heads: int, intermediate_size: int, *, head_size: int | None = None,
+                 normalisation: str = "post", causal: bool = False, activation: str = "gelu",
+                 epsilon: float = 1e-12, dropout: float = 0.0, attention_dropout: float = 0.0,
+                 kernel_stddev: float | None = 0.02, residual_stddev: float | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.intermediate_size = check_count("intermediate_size", intermediate_size)
         self.normalisation = check_choice("normalisation", normalisation, NORMALISATIONS)
@@ -53,8 +54,9 @@ class TransformerBlock(keras.layers.Layer):  # type: ignore[misc]  # Keras has n
         self.residual_stddev = residual_stddev
         self.supports_masking = True
         own: dict[str, Any] = {"dtype": self.dtype_policy}
-        self.attention = SelfAttention(heads, causal=causal, dropout=attention_dropout, kernel_stddev=kernel_stddev,
-                                       output_stddev=residual_stddev, name="attention", **own)
+        self.attention = SelfAttention(heads, head_size=head_size, causal=causal, dropout=attention_dropout,
+                                       kernel_stddev=kernel_stddev, output_stddev=residual_stddev, name="attention",
+                                       **own)
         self.attention_norm = keras.layers.LayerNormalization(epsilon=self.epsilon, name="attention_norm", **own)
         self.intermediate = keras.layers.Dense(self.intermediate_size, activation=activation_function(activation),
                                                kernel_initializer=normal_or_glorot(kernel_stddev),
@@ -105,6 +107,7 @@ class TransformerBlock(keras.layers.Layer):  # type: ignore[misc]  # Keras has n
     def get_config(self) -> dict[str, Any]:
         """Returns the arguments that build an equal layer."""
         return {**super().get_config(), "heads": self.attention.heads, "intermediate_size": self.intermediate_size,
-                "normalisation": self.normalisation, "causal": self.attention.causal, "activation": self.activation,
-                "epsilon": self.epsilon, "dropout": self.dropout, "attention_dropout": self.attention.dropout,
+                "head_size": self.attention.head_size, "normalisation": self.normalisation,
+                "causal": self.attention.causal, "activation": self.activation, "epsilon": self.epsilon,
+                "dropout": self.dropout, "attention_dropout": self.attention.dropout,
                 "kernel_stddev": self.kernel_stddev, "residual_stddev": self.residual_stddev}
