@@ -56,9 +56,13 @@ class GraphEdit:
         """The nodes that take something from a node, control dependencies included."""
         return [self.nodes[name] for name in self._consumers.get(node.name, {})]
 
+    def is_output(self, node: Any) -> bool:
+        """Whether the graph gives what a node computes."""
+        return node.name in self._outputs
+
     def has_one_consumer(self, node: Any) -> bool:
         """Whether exactly one node takes what a node computes, and nobody else sees it."""
-        return node.name not in self._outputs and len(self.consumers(node)) == 1
+        return not self.is_output(node) and len(self.consumers(node)) == 1
 
     # === Changing ===
 
