@@ -71,32 +71,44 @@ class Checkpoints:
                                 f"{'; '.join(differences[:5])}{'; ...' if len(differences) > 5 else ''}. {_ways_out()}")
         return RunState.from_dict(metadata["state"])
 
-    def write(self, state: RunState, model: keras.Model) -> None:
+    def write(self, state: RunState, model: keras.Model, *, optimizer: keras.optimizers.Optimizer | None = None,
+              beside: Sequence[Any] = ()) -> None:
         """Saves the state after an epoch; afterwards a kill loses nothing of it.
+
+        Args:
+            state: How far the run is.
+            model: Its parameters are saved.
+            optimizer: Its state is saved, too; None takes the model's own.
+            beside: Variables that belong to the run and not to the model; see `Technique`.
 
         Raises:
             TrainingError: A file could not be written; the previous checkpoint is whole.
         """
+        parameters = _tensors("model", model.variables) | _tensors("beside", beside)
         if state.is_best:
             # First, so that the checkpoint never names a file that is not there.
-            self._write(best_name(state.best_epoch), _tensors("model", model.variables), state)
-        tensors = _tensors("model", model.variables) | _tensors("optimizer", model.optimizer.variables)
-        self._write(CHECKPOINT, tensors, state)
+            self._write(best_name(state.best_epoch), parameters, state)
+        optimizer = model.optimizer if optimizer is None else optimizer
+        self._write(CHECKPOINT, parameters | _tensors("optimizer", optimizer.variables), state)
         for path in self.directory.glob("best-*.safetensors"):
             if path.name != best_name(state.best_epoch):
                 path.unlink(missing_ok=True)
 
-    def restore_model(self, model: keras.Model) -> None:
-        """Gives the model the parameters after the last finished epoch."""
-        _assign(self.directory / CHECKPOINT, "model", model.variables)
+    def restore_model(self, model: keras.Model, beside: Sequence[Any] = ()) -> None:
+        """Gives the model, and what was saved beside it, the values after the last finished epoch."""
+        self._restore(CHECKPOINT, model, beside)
 
     def restore_optimizer(self, optimizer: keras.optimizers.Optimizer) -> None:
         """Gives a built optimizer its state after the last finished epoch."""
         _assign(self.directory / CHECKPOINT, "optimizer", optimizer.variables)
 
-    def restore_best(self, model: keras.Model, state: RunState) -> None:
-        """Gives the model the parameters of the best epoch."""
-        _assign(self.directory / best_name(state.best_epoch), "model", model.variables)
+    def restore_best(self, model: keras.Model, state: RunState, beside: Sequence[Any] = ()) -> None:
+        """Gives the model, and what was saved beside it, the values of the best epoch."""
+        self._restore(best_name(state.best_epoch), model, beside)
+
+    def _restore(self, name: str, model: keras.Model, beside: Sequence[Any]) -> None:
+        _assign(self.directory / name, "model", model.variables)
+        _assign(self.directory / name, "beside", beside)
 
     def write_report(self, report: TrainingReport) -> None:
         """Saves the report of a finished run as JSON."""

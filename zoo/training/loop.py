@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -24,6 +24,7 @@ from zoo.training.events import BlocksUnfrozen, EpochBegun, EpochEnded, Pause, P
 from zoo.training.feed import Feed, seed_random_layers
 from zoo.training.fine_tuning import computing_in, freeze_all_but_head, kernel_penalties, trainable_flags_kept
 from zoo.training.layer_groups import layer_groups
+from zoo.training.learner import Learner
 from zoo.training.objective import Objective, monitored, objective_for
 from zoo.training.optimizers import optimizer_for
 from zoo.training.phases import Phase, phases_of, unfrozen_blocks, unfrozen_by_epoch
@@ -31,13 +32,14 @@ from zoo.training.protocols import TrainingData
 from zoo.training.report import StopReason, TrainingReport
 from zoo.training.run_state import RunState
 from zoo.training.schedules import PhaseSchedule, schedule_for
+from zoo.training.technique import RunFacts, Technique, Techniques, identities, techniques_on
 
 TENSORBOARD_FOLDER = "tensorboard"
 
 
 def fit(model: keras.Model, data: TrainingData, config: TrainingConfig, directory: str | os.PathLike[str], *,
         callbacks: Sequence[keras.callbacks.Callback] = (), progress: Progress | None = None,
-        pause: Pause | None = None, restart: bool = False) -> TrainingReport:
+        pause: Pause | None = None, restart: bool = False, techniques: Sequence[Technique] = ()) -> TrainingReport:
     """Trains a model, or goes on with a training that was interrupted.
 
     Each finished epoch is saved in `directory`. The same call after a crash or a kill goes on at the next epoch and
@@ -57,6 +59,8 @@ def fit(model: keras.Model, data: TrainingData, config: TrainingConfig, director
             model has its best parameters so far, and the same call, in whatever process, goes on and ends with the
             numbers of a run that never paused.
         restart: Whether to remove an earlier run from the folder and start afresh.
+        techniques: What takes part besides the loss, such as a teacher; see `zoo.training.technique`. Where one
+            changes the loss, the callbacks' `model` is a `Learner` that holds the model.
 
     Returns:
         What was done, earlier processes included.
@@ -68,18 +72,18 @@ def fit(model: keras.Model, data: TrainingData, config: TrainingConfig, director
         MissingDependencyError: TensorBoard is wanted and not installed.
     """
     plan = _plan(model, data, config)
-    identity = plan.identity  # of the plain model: adapters come and go
-    with (trainable_flags_kept(model), adapters_on(model, config),
-          open_checkpoints(directory, identity, restart=restart) as checkpoints):
+    identity = plan.identity | ({"techniques": identities(techniques)} if techniques else {})  # of the plain model
+    with (trainable_flags_kept(model), adapters_on(model, config), techniques_on(model, techniques, plan.facts) as
+          taking_part, open_checkpoints(directory, identity, restart=restart) as checkpoints):
         state = checkpoints.read_state()
         resumed_from = state.epoch if state else None
         finished = state is not None and bool(state.stopped)
         if state is not None:
-            checkpoints.restore_model(model)
+            checkpoints.restore_model(model, taking_part.variables)
         if not finished:
-            run = _Run(plan, checkpoints, progress or _ignore, pause or _never)
+            run = _Run(plan, taking_part, checkpoints, progress or _ignore, pause or _never)
             state = run.train(state, callbacks)
-        report = _finish(plan, checkpoints, cast(RunState, state))
+        report = _finish(plan, taking_part, checkpoints, cast(RunState, state))
     return dataclasses.replace(report, already_finished=finished, resumed_from=None if finished else resumed_from)
 
 
@@ -99,6 +103,12 @@ class _Plan:
     labels: tuple[str, ...]
     fingerprint: str
     phases: list[Phase]
+
+    @property
+    def facts(self) -> RunFacts:
+        """What techniques are told."""
+        return RunFacts(record=self.record, config=self.config, objective=self.objective, steps=self.feed.steps,
+                        labels=self.labels)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -134,9 +144,12 @@ def _plan(model: keras.Model, data: TrainingData, config: TrainingConfig) -> _Pl
 class _Run:
     """Trains from a state to the end; the model is as before afterwards, but for its parameters."""
 
-    def __init__(self, plan: _Plan, checkpoints: Checkpoints, tell: Progress, pause: Pause) -> None:
+    def __init__(self, plan: _Plan, taking_part: Techniques, checkpoints: Checkpoints, tell: Progress,
+                 pause: Pause) -> None:
         self.plan = plan
         self.model = plan.model
+        self.taking_part = taking_part
+        self.learner = Learner(plan.model, taking_part.terms) if taking_part.terms else plan.model
         self.config = plan.config
         self.checkpoints = checkpoints
         self.tell = tell
@@ -147,7 +160,7 @@ class _Run:
 
     def train(self, state: RunState | None, given: Sequence[keras.callbacks.Callback]) -> RunState:
         folder = self.checkpoints.directory / TENSORBOARD_FOLDER if self.config.tensorboard else None
-        callbacks = callbacks_for(self.model, self.watch, given, tensorboard=folder)
+        callbacks = callbacks_for(self.learner, self.watch, [*self.taking_part.callbacks, *given], tensorboard=folder)
         if state is None:
             seed_random_layers(self.model, self.config.seed)
             state = RunState(monitor=self.plan.monitor)
@@ -178,7 +191,7 @@ class _Run:
             if state.epoch == phase.first:
                 state = state.unfrozen_further() if phase.continued else state.phase_begun()
             else:
-                self.checkpoints.restore_optimizer(self.model.optimizer)
+                self.checkpoints.restore_optimizer(self.learner.optimizer)
             while state.epoch < phase.last and not state.stopped and not self.paused:
                 schedule.scale.assign(state.learning_rate_scale)
                 state = self._train_epoch(phase, state, schedule, validating, callbacks)
@@ -190,29 +203,29 @@ class _Run:
             freeze_all_but_head(self.model)
         schedule = schedule_for(self.config, peak=phase.peak, epochs=phase.schedule_last - phase.schedule_first,
                                 steps_per_epoch=self.plan.feed.steps, done_epochs=phase.first - phase.schedule_first)
-        self.optimizer = optimizer_for(self.config, schedule, self.model)
+        self.optimizer = optimizer_for(self.config, schedule, self.model, self.taking_part.learning)
         self._compile_with(self.optimizer)
         return schedule
 
     def _compile_with(self, optimizer: keras.optimizers.Optimizer) -> None:
         # No XLA: on a CPU it trains more slowly than TensorFlow's own kernels. The optimizer scales the loss itself.
-        self.model.compile(optimizer=optimizer, loss=self.plan.objective.loss(),
-                           metrics=self.plan.objective.metrics(), jit_compile=False, auto_scale_loss=False)
+        self.learner.compile(optimizer=optimizer, loss=self.plan.objective.loss(),
+                             metrics=self.plan.objective.metrics(), jit_compile=False, auto_scale_loss=False)
 
     def _train_epoch(self, phase: Phase, state: RunState, schedule: PhaseSchedule, validating: Any,
                      callbacks: RunCallbacks) -> RunState:
-        epoch, rate = state.epoch, float(schedule(self.model.optimizer.iterations))
+        epoch, rate = state.epoch, float(schedule(self.learner.optimizer.iterations))
         self.tell(EpochBegun(epoch=epoch + 1, epochs=self.config.epochs, batches=self.plan.feed.steps,
                              learning_rate=rate, frozen=phase.frozen))
         # One call per epoch: each epoch has its own order of examples, and a resumed run finds the same one.
         with failures_explained(self.watch, self.config.batch_size):
-            self.model.fit(self.plan.feed.training(epoch), validation_data=validating, initial_epoch=epoch,
-                           epochs=epoch + 1, shuffle=False, verbose=0, callbacks=callbacks)
+            self.learner.fit(self.plan.feed.training(epoch), validation_data=validating, initial_epoch=epoch,
+                             epochs=epoch + 1, shuffle=False, verbose=0, callbacks=callbacks)
         measures = {"epoch": epoch + 1, "learning_rate": rate, **self.watch.measures}
         state = state.after_epoch(measures, self.config, seconds=self.watch.seconds,
-                                  train_seconds=self.watch.train_seconds, asked_to_stop=self.model.stop_training,
-                                  complete=phase.complete)
-        self.checkpoints.write(state, self.model)
+                                  train_seconds=self.watch.train_seconds, asked_to_stop=self.learner.stop_training,
+                                  complete=phase.complete, settled=epoch + 1 >= self.taking_part.settled_from)
+        self.checkpoints.write(state, self.model, optimizer=self.learner.optimizer, beside=self.taking_part.variables)
         ended = self._last_epoch(state)
         self.tell(ended)
         self.paused = self.pause(ended)
@@ -242,24 +255,25 @@ def _never(event: EpochEnded) -> bool:
 # === After ===
 
 
-def _finish(plan: _Plan, checkpoints: Checkpoints, state: RunState) -> TrainingReport:
+def _finish(plan: _Plan, taking_part: Techniques, checkpoints: Checkpoints, state: RunState) -> TrainingReport:
     restored = plan.config.restore_best and state.best_epoch > 0
     if restored:
-        checkpoints.restore_best(plan.model, state)
+        checkpoints.restore_best(plan.model, state, taking_part.variables)
     speeds = [plan.feed.train.count / seconds for seconds in state.train_seconds]
     report = TrainingReport(history=state.history, monitor=state.monitor, best_epoch=state.best_epoch,
                             best_value=state.best_value, stopped=cast(StopReason, state.stopped or "paused"),
                             restored_best=restored, seconds=state.seconds,
                             examples_per_second=statistics.median(speeds), directory=str(checkpoints.directory))
     checkpoints.write_report(report)
-    _record_training(plan, report)
+    _record_training(plan, report, taking_part.outcomes())
     return report
 
 
-def _record_training(plan: _Plan, report: TrainingReport) -> None:
+def _record_training(plan: _Plan, report: TrainingReport, outcomes: Mapping[str, Any]) -> None:
     training = {"config": plan.config.to_dict(), "data": plan.fingerprint, "epochs": report.epochs,
                 "best_epoch": report.best_epoch, "monitor": report.monitor, "stopped": report.stopped,
                 "measures": dict(report.final), "history": [dict(epoch) for epoch in report.history]}
     if plan.config.unfreeze_every is not None:
         training["unfrozen"] = unfrozen_by_epoch(plan.model, plan.phases)
+    training |= outcomes
     attach_record(plan.model, plan.record.replace(training=training, labels=plan.record.labels or plan.labels))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -15,7 +16,8 @@ DEFAULT_MOMENTUM = 0.9
 ADAMW_WEIGHT_DECAY = 0.004
 
 
-def optimizer_for(config: TrainingConfig, schedule: PhaseSchedule, model: keras.Model) -> keras.optimizers.Optimizer:
+def optimizer_for(config: TrainingConfig, schedule: PhaseSchedule, model: keras.Model,
+                  beside: Sequence[Any] = ()) -> keras.optimizers.Optimizer:
     """Returns a built optimizer for the model's trainable variables.
 
     Weight decay leaves out vectors and scalars (biases, scales of normalisation), as is usual.
@@ -24,6 +26,7 @@ def optimizer_for(config: TrainingConfig, schedule: PhaseSchedule, model: keras.
         config: Names the optimizer, weight decay, gradient clip and how the rate falls with the depth.
         schedule: Its learning rate.
         model: Its trainable variables are the ones to be optimised.
+        beside: Variables that learn, too, and are not the model's; always at the full rate.
 
     Returns:
         The optimizer; with "mixed_float16" one that scales the loss so that small gradients do not vanish.
@@ -36,11 +39,13 @@ def optimizer_for(config: TrainingConfig, schedule: PhaseSchedule, model: keras.
         kind = with_layerwise_rates(kind)
     optimizer = kind(learning_rate=schedule, clipnorm=config.clip_norm, clipvalue=config.clip_value,
                      global_clipnorm=config.clip_global_norm, **options)
-    variables = list(model.trainable_variables)
+    own = list(model.trainable_variables)
+    variables = [*own, *beside]
     decayed = [v for v in variables if len(v.shape) >= 2] if optimizer.weight_decay is not None else []
     if config.layerwise_decay is not None:
         groups = require_blocks(model, "layerwise_decay", config.layerwise_decay)
-        optimizer.share_out(rate_shares(groups, variables, config.layerwise_decay), {id(v.value) for v in decayed})
+        shares = rate_shares(groups, own, config.layerwise_decay) | {id(v.value): 1.0 for v in beside}
+        optimizer.share_out(shares, {id(v.value) for v in decayed})
         decayed = []  # by the optimizer's own step
     if optimizer.weight_decay is not None:
         kept = {id(v) for v in decayed}

@@ -60,7 +60,8 @@ class RunState:
         return dataclasses.replace(self, waited=0, plateau=0)
 
     def after_epoch(self, measures: Mapping[str, float], config: TrainingConfig, *, seconds: float,
-                    train_seconds: float, asked_to_stop: bool = False, complete: bool = True) -> RunState:
+                    train_seconds: float, asked_to_stop: bool = False, complete: bool = True,
+                    settled: bool = True) -> RunState:
         """Returns the state after one more epoch.
 
         Args:
@@ -70,17 +71,20 @@ class RunState:
             train_seconds: The same without validation.
             asked_to_stop: Whether a callback set `model.stop_training`.
             complete: Whether all learns that ever will; before that the run does not stop early.
+            settled: Whether the model is what it shall become, so that the epoch may be the best; before that the run
+                does not stop early either.
 
         Returns:
             A new state; its `stopped` is set if the run has ended.
         """
-        better = self._better(measures[self.monitor])
+        better = settled and self._better(measures[self.monitor])
         state = dataclasses.replace(
             self, history=(*self.history, dict(measures)), seconds=(*self.seconds, seconds),
             train_seconds=(*self.train_seconds, train_seconds),
             best_epoch=self.epoch + 1 if better else self.best_epoch,
             best_value=measures[self.monitor] if better else self.best_value,
-            waited=0 if better else self.waited + 1, plateau=0 if better else self.plateau + 1)
+            waited=0 if better or not settled else self.waited + 1,
+            plateau=0 if better or not settled else self.plateau + 1)
         reason = state._reason(config, asked_to_stop, complete)
         return dataclasses.replace(state._plateau_reached(config), stopped=reason)
 
