@@ -37,7 +37,8 @@ def optimized(graph: ForwardGraph, optimizers: Sequence[str], *, bfloat16: bool 
     kept = meta_graph.collection_def["train_op"].node_list.value
     kept.extend(node_of(name) for name in graph.outputs)
     result = in_order(graph.with_graph_def(tf_optimizer.OptimizeGraph(_config(optimizers, bfloat16), meta_graph)))
-    internal = sorted({node.op for node in result.graph_def.node if node.op.startswith("_")})
+    before = {node.op for node in graph.graph_def.node}
+    internal = sorted({node.op for node in result.graph_def.node if node.op.startswith("_")} - before)
     if internal:
         raise ValueError(f"it left operations that are no part of TensorFlow's interface: {', '.join(internal)}")
     return result
