@@ -51,6 +51,7 @@ class Stopwatch:
         except Exception as error:
             self._version.__exit__(None, None, None)
             raise ValidationError(f"the signature {self._signature} fails: {one_line(error)}") from error
+        self._before_bytes = before
         self._added_bytes = _resident_bytes() - before
 
     def __enter__(self) -> Stopwatch:
@@ -69,6 +70,32 @@ class Stopwatch:
         values = {"latency_ms": np.median(milliseconds), "latency_p99_ms": np.percentile(milliseconds, 99),
                   "memory_mb": max(self._added_bytes, 0) / 1e6}
         return {name: float(f"{value:.3g}") for name, value in values.items()}
+
+    def times(self, rows: int, seconds: float) -> dict[str, Any]:
+        """Times calls of one size, for a comparison in rounds.
+
+        Args:
+            rows: Examples in a call.
+            seconds: How long to go on; at least one call is timed, after one that is not.
+
+        Returns:
+            "milliseconds" of each call, and the megabytes "memory_mb" that have been added so far.
+
+        Raises:
+            ValidationError: The call fails.
+        """
+        inputs = {name: array[np.arange(rows) % len(array)] for name, array in self._inputs.items()}
+        found: list[float] = []
+        try:
+            self._version.run(self._signature, inputs)  # the caches were another's while this process waited
+            begun = time.perf_counter()
+            while not found or (time.perf_counter() - begun < seconds and len(found) < _MOST_CALLS):
+                start = time.perf_counter()
+                self._version.run(self._signature, inputs)
+                found.append((time.perf_counter() - start) * 1e3)
+        except Exception as error:
+            raise ValidationError(f"the signature {self._signature} fails: {one_line(error)}") from error
+        return {"milliseconds": found, "memory_mb": max(_resident_bytes() - self._before_bytes, 0) / 1e6}
 
     def _warm_up(self) -> None:
         begun = time.perf_counter()
