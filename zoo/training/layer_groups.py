@@ -41,6 +41,19 @@ class LayerGroups:
         return self.depths[id(variable)]
 
 
+def block_of(path: str) -> str | None:
+    """Returns the name of the block that a layer or a variable belongs to, such as "block_0" or "conv2_block1".
+
+    Args:
+        path: The layer's name, or the variable's path.
+
+    Returns:
+        The block's name, or None for what stands in none.
+    """
+    found = _BLOCK.search(path if "/" in path else f"{path}/")
+    return found[1] if found else None
+
+
 def layer_groups(model: keras.Model) -> LayerGroups:
     """Sorts the parameters of a model by their depth; a model without blocks has all of them behind the last.
 

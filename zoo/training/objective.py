@@ -150,7 +150,7 @@ def objective_for(model: keras.Model, record: ModelRecord, data: TrainingData, c
                             f"{'an' if record.task == 'embedding' else 'a'} {record.task.replace('_', ' ')} model.")
     pairs = _pair_learning(record, data, config)
     mixed = any(change.name == "mixup" for change in config.augmentation)
-    logits = record.task in LANGUAGE_TASKS or _gives_logits(model)
+    logits = record.task in LANGUAGE_TASKS or gives_logits(model)
     return Objective(task=record.task, outputs=outputs, from_logits=logits,
                      soft=bool(config.label_smoothing) or mixed, label_smoothing=config.label_smoothing,
                      threshold=record.threshold, pairs=pairs,
@@ -224,7 +224,7 @@ def _weight_list(weights: Mapping[int, float], classes: int) -> tuple[float, ...
     return tuple(float(weights[index]) for index in range(classes))
 
 
-def _gives_logits(model: keras.Model) -> bool:
+def gives_logits(model: keras.Model) -> bool:
     """Tells whether the last layer that has an activation has the linear one."""
     names = [layer.name for layer in model.layers]
     head = model.get_layer(HEAD) if HEAD in names else model.layers[-1]
