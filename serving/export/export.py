@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from serving.export.batching_file import check_batch_sizes
+from serving.export.candidates.best import publish_best
+from serving.export.candidates.plan import AUTO, MAX, Selection
 from serving.export.op_lists import known_ops
 from serving.export.optimize.choice import CONSTANTS, check_level
 from serving.export.optimize.levels import NONE
@@ -21,7 +23,10 @@ def export_model(model: Any, root: str | Path, *, name: str | None = None, versi
                  batch_sizes: Sequence[int] = (1, 2, 4, 8), allowed_batch_sizes: Sequence[int] | None = None,
                  target_serving: str = DEFAULT_TARGET, warmup: bool = True, validate: bool = True,
                  samples: Any = None, warmup_from: str | Path | None = None, optimize: str = NONE,
-                 optimized_weights: str = CONSTANTS, calibration: Any = None) -> ExportResult:
+                 optimized_weights: str = CONSTANTS, calibration: Any = None, validation: Any = None,
+                 tolerance: float = 0.005, objective: str = "latency", batches: Sequence[int] = (1, 8),
+                 metric: str = "", candidates: Sequence[str | Path] = (), report: str | Path | None = None,
+                 progress: Callable[[str], None] | None = None) -> ExportResult:
     """Writes a model as `<root>/<name>/<version>/`, ready for TensorFlow Serving, and publishes it in one step.
 
     Nothing appears under a version number before it is complete, on the disk and, unless told otherwise, validated. A
@@ -49,12 +54,28 @@ def export_model(model: Any, root: str | Path, *, name: str | None = None, versi
             "bfloat16" then lets convolutions and matrix products compute in 16 bits, with float32 at both ends; it
             takes a processor that has them, here and in the server. Each rewrite is compared with the model on the
             samples, and dropped if it is too far off; the manifest and the model card say what was done. Language
-            models that generate text, and models with tables or files in a layer, are written as they are.
+            models that generate text, and models with tables or files in a layer, are written as they are. "auto"
+            exports the model in each of the ways that are made for speed, "max" in all, those for size among them;
+            each is judged on `validation` and timed in a clean process, in turns with the others, and what is
+            published is the best by `objective` among those within `tolerance`: the simpler one where the rounds show
+            no difference. The manifest tells of all.
         optimized_weights: Where the weights of a rewritten model stand. "constants" is the fastest in every server,
             and takes memory of many times their size. "variables" takes their size once, and is as fast in a server
             with TF_ONEDNN_ASSUME_FROZEN_WEIGHTS=1 in its environment.
         calibration: Realistic inputs like `samples`, of which the ranges of int8 are learned; some hundred are enough.
-            They are not stored. None takes the samples.
+            They are not stored. None takes the samples. Also a part of a dataset (such as
+            `zoo.runs.open_data(...).train`), or a function that makes one for a model's record.
+        validation: Examples to judge by, for "auto" and "max": a part of a dataset, or a function that makes one for a
+            model's record.
+        tolerance: By which share of itself the metric may be worse than that of the plain export, from 0 to below 1.
+        objective: What is chosen for: "latency" (milliseconds of a call of the smallest of `batches`), "throughput"
+            (examples per second in calls of the largest) or "size" (bytes that a server reads).
+        batches: Examples in the timed calls, each from 1 to 1024.
+        metric: The measure of `zoo.evaluation` that counts; "" takes the task's first: accuracy, rmse, ...
+        candidates: Folders of other models for the same task and labels (pruned, distilled, trained for int8), each of
+            which is exported in the same ways and competes; for "auto" and "max".
+        report: Folder for candidates.json and candidates.png; None for neither.
+        progress: Called with a line now and then while candidates are compared.
 
     Returns:
         Where it is and what it promises.
@@ -68,10 +89,21 @@ def export_model(model: Any, root: str | Path, *, name: str | None = None, versi
     sizes = check_batch_sizes("batch_sizes", batch_sizes)
     allowed = sizes if allowed_batch_sizes is None else check_batch_sizes("allowed_batch_sizes", allowed_batch_sizes)
     known_ops(target_serving)
-    check_level(optimize, optimized_weights)
+    comparing = optimize in (AUTO, MAX)
+    check_level(NONE if comparing else optimize, optimized_weights)
     options = ExportOptions(
         name=record.name if name is None else name, version=version, top_k=top_k, batch_sizes=sizes,
         allowed_batch_sizes=allowed, target_serving=target_serving, warmup=warmup, validate=validate, samples=samples,
         warmup_from=Path(warmup_from) if warmup_from is not None else None)
     check_options(options, root)
+    if comparing:
+        selection = Selection(
+            objective=objective, batches=tuple(batches), tolerance=tolerance, metric=metric, calibration=calibration,
+            validation=validation, runs=tuple(Path(run) for run in candidates),
+            report=Path(report) if report is not None else None)
+        return publish_best(model, root, options, optimize, optimized_weights, selection, progress or _silent)
     return publish(model, record, root, options, Wish(optimize, optimized_weights, calibration))
+
+
+def _silent(_: str) -> None:
+    """Tells nobody."""

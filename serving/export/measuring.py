@@ -10,10 +10,9 @@ from typing import Any
 
 from serving.export.export import export_model
 from serving.export.measuring_process import MeasuringProcess
+from serving.export.version import served_size
 
 _TIMED = ("latency_ms", "latency_p99_ms", "memory_mb")
-# What a server reads; the rest of a version is for people and for tests.
-_SERVED = ("saved_model.pb", "fingerprint.pb", "variables", "assets")
 _NAME = "measured"
 
 
@@ -40,12 +39,6 @@ def measure_exported(model: Any, names: Sequence[str],
             if set(names) & set(_TIMED):
                 values |= _timed(folder, quiet)
     return {name: values[name] for name in names}
-
-
-def served_size(folder: Path) -> int:
-    """How many bytes of a version's folder a server reads."""
-    paths = [path for name in _SERVED for path in [folder / name, *(folder / name).rglob("*")]]
-    return sum(path.stat().st_size for path in paths if path.is_file())
 
 
 def _timed(folder: Path, quiet: Callable[[], AbstractContextManager[Any]]) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -65,20 +65,24 @@ def learned_rows(record: ModelRecord, transform: Transform, inputs: Forward, cal
             for start in range(0, count, _ROWS_AT_ONCE)]
 
 
-def by_name(inputs: Forward, given: Any) -> dict[str, Any]:
-    """What a split's batch holds, one tensor, several or several by name, by the pinned names and in their dtypes.
+def by_name(names: Sequence[str], given: Any) -> dict[str, Any]:
+    """The inputs of a split's batch, one tensor, several or several by name, by the model's pinned names.
+
+    Args:
+        names: The pinned names, in order.
+        given: The inputs.
 
     Raises:
         ExportError: They are more or fewer than the model takes.
     """
     if isinstance(given, Mapping):
-        values = [given[name] for name in (inputs.inputs if set(given) == set(inputs.inputs) else given)]
+        values = [given[name] for name in (names if set(given) == set(names) else given)]
     else:
         values = list(given) if isinstance(given, tuple | list) else [given]
-    if len(values) != len(inputs.inputs):
-        raise ExportError(f"The model takes {', '.join(inputs.inputs)}, and the examples have {len(values)} inputs. "
-                          "Read them with the model's own preprocessing.")
-    return dict(zip(inputs.inputs, values, strict=True))
+    if len(values) != len(names):
+        raise ExportError(f"The model takes {', '.join(names)}, and the examples have {len(values)} inputs. Read them "
+                          "with the model's own preprocessing.")
+    return dict(zip(names, values, strict=True))
 
 
 def _of_split(inputs: Forward, split: Any) -> list[Rows]:
@@ -86,7 +90,7 @@ def _of_split(inputs: Forward, split: Any) -> list[Rows]:
     sets: list[Rows] = []
     for batch, _ in split.batches(_ROWS_AT_ONCE, shuffle_seed=_SEED).take(_MOST_ROWS_OF_A_SPLIT // _ROWS_AT_ONCE):
         sets.append({name: np.asarray(value).astype(inputs.inputs[name].dtype.as_numpy_dtype)
-                     for name, value in by_name(inputs, batch).items()})
+                     for name, value in by_name(list(inputs.inputs), batch).items()})
     if not sets:
         raise ExportError("`calibration` has no examples. Give some hundred, or leave it out.")
     return sets

@@ -44,6 +44,8 @@ from zoo.spec import ModelRecord, WordPiecePreprocessing
 
 _PACKAGES = ("servable-zoo", "tensorflow", "keras", "numpy", "protobuf")
 _ROOM_BESIDE_WEIGHTS_BYTES = 32 * 2**20
+# What a server reads; the rest of a version is for people and for tests.
+_SERVED = ("saved_model.pb", "fingerprint.pb", "variables", "assets")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,6 +168,12 @@ def publish_copy(folder: Path, root: str | Path, options: ExportOptions,
             shutil.copytree(folder, staging.path, dirs_exist_ok=True)
             (staging.path / MANIFEST_FILE).unlink()
             return _publish(staging, _described(manifest, staging.path), options)
+
+
+def served_size(folder: Path) -> int:
+    """Returns how many bytes of a version's folder a server reads."""
+    paths = [path for name in _SERVED for path in [folder / name, *(folder / name).rglob("*")]]
+    return sum(path.stat().st_size for path in paths if path.is_file())
 
 
 @contextlib.contextmanager

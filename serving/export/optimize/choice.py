@@ -41,7 +41,7 @@ def check_level(level: str, weights: str) -> None:
         ExportError: It is none.
     """
     if level not in (NONE, *LEVELS):
-        raise ExportError(f"`optimize` is one of {', '.join((NONE, *LEVELS))}. Received: {level!r}")
+        raise ExportError(f"`optimize` is one of {', '.join((NONE, *LEVELS))}, auto, max. Received: {level!r}")
     if weights not in (CONSTANTS, VARIABLES):
         raise ExportError(f"`optimized_weights` is {CONSTANTS!r} or {VARIABLES!r}. Received: {weights!r}")
 
