@@ -1,0 +1,87 @@
+"""Numbers rounded to eight bits while a model learns, and the gradient that passes as if they were not.
+
+The grid is the one on which an int8 export computes: a tensor without negative values has 255 steps over [0, high], any
+other 127 steps to each side of 0, where m is the larger of -low and high; a kernel has 127 steps to each side of 0, as
+far as the largest weight of each output channel. A factor per channel, such as that of a batch normalisation which is
+folded into the kernel, scales the grid with the weights, so folding changes no rounding.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+UNSIGNED_STEPS, SIGNED_STEPS = 255.0, 127.0
+_SMALLEST = 1e-8
+# How the moving range begins: as a mean over what was seen, until one step counts for a hundredth.
+_SLOWEST = 0.01
+
+
+class MovingRange:
+    """The range of a tensor while a model learns: a moving mean of each batch's smallest and largest value.
+
+    Args:
+        name: Of its variable.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.variable = keras.Variable(np.zeros(3, np.float32), trainable=False, name=name)
+
+    def watch(self, x: Any, watching: Any) -> None:
+        """Takes a batch into the range.
+
+        Args:
+            x: float32 of any shape.
+            watching: float32 [], 1 to take it in and 0 to leave the range as it is.
+        """
+        low, high, seen = tf.unstack(tf.convert_to_tensor(self.variable.value))
+        share = tf.maximum(1.0 / (seen + 1.0), _SLOWEST) * watching
+        now = tf.stack([tf.minimum(tf.reduce_min(x), 0.0), tf.maximum(tf.reduce_max(x), 0.0)])
+        moved = tf.stack([low, high]) * (1.0 - share) + tf.stop_gradient(now) * share
+        self.variable.assign(tf.concat([moved, [seen + watching]], axis=0))
+
+    def bounds(self) -> tuple[Any, Any]:
+        """Returns low and high, float32 [] each; low is at most 0."""
+        low, high, _ = tf.unstack(tf.convert_to_tensor(self.variable.value))
+        return low, high
+
+    def values(self) -> tuple[float, float]:
+        """Returns low and high as numbers."""
+        low, high, _ = self.variable.numpy()
+        return float(low), float(high)
+
+
+def rounded_activations(x: Any, low: Any, high: Any) -> Any:
+    """Rounds a tensor to the grid of a range; what lies outside is cut off and gets no gradient.
+
+    Args:
+        x: float32 of any shape.
+        low: The range's lower end, float32 []; below 0 the grid has both signs.
+        high: Its upper end.
+
+    Returns:
+        float32 of the same shape.
+    """
+    signed = low < 0.0
+    reach = tf.maximum(tf.where(signed, tf.maximum(-low, high), high), _SMALLEST)
+    step = reach / tf.where(signed, SIGNED_STEPS, UNSIGNED_STEPS)
+    inside = tf.clip_by_value(x, tf.where(signed, -reach, 0.0), reach)
+    return inside + tf.stop_gradient(tf.round(inside / step) * step - inside)
+
+
+def rounded_kernel(kernel: Any, *, depthwise: bool = False) -> Any:
+    """Rounds a kernel to the grid of each output channel; the gradient passes unchanged.
+
+    Args:
+        kernel: float32 [..., inputs, outputs].
+        depthwise: Whether the channels lie on the last two axes [..., channels, multiplier].
+
+    Returns:
+        float32 of the same shape.
+    """
+    axes = list(range(len(kernel.shape) - (2 if depthwise else 1)))
+    step = tf.maximum(tf.reduce_max(tf.abs(kernel), axis=axes, keepdims=True), _SMALLEST) / SIGNED_STEPS
+    return kernel + tf.stop_gradient(tf.round(kernel / step) * step - kernel)
