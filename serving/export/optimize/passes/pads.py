@@ -18,7 +18,7 @@ def merge_pads(graph: ForwardGraph) -> ForwardGraph:
         if node.attr["padding"].s != b"VALID" or node.attr["data_format"].s not in (b"", b"NHWC"):
             continue
         pad = edit.source(node, 0)
-        widths = _zeros_around(edit, pad)
+        widths = zeros_around(edit, pad)
         if widths is not None:
             node.attr["padding"].s = b"EXPLICIT"
             node.attr["explicit_paddings"].list.i[:] = widths
@@ -26,7 +26,7 @@ def merge_pads(graph: ForwardGraph) -> ForwardGraph:
     return edit.finished()
 
 
-def _zeros_around(edit: GraphEdit, pad: Any) -> list[int] | None:
+def zeros_around(edit: GraphEdit, pad: Any) -> list[int] | None:
     """Before and after each axis of [N, H, W, C]; None if it is no padding of H and W with zeros."""
     if pad.op not in ("Pad", "PadV2"):
         return None
