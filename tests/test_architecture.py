@@ -55,6 +55,10 @@ ALLOWED: dict[str, set[str]] = {
     "zoo.runs": GROUND | MATERIALS | {"zoo.build_hub", "zoo.building", "zoo.bundle", "zoo.bundle_index", "zoo.data",
                                       "zoo.data_source", "zoo.training", "zoo.compression", "zoo.evaluation",
                                       "zoo.run_folder"},
+    "zoo.run_examples": GROUND | {"zoo.data", "zoo.data_source", "zoo.run_folder", "zoo.runs"},
+    "zoo.teaching": GROUND | {"zoo.bundle", "zoo.compression"},
+    "zoo.retraining": GROUND | {"zoo.bundle", "zoo.bundle_index", "zoo.data_source", "zoo.run_folder", "zoo.runs",
+                                "zoo.training"},
     "zoo": GROUND | {"zoo.registry"},
     "zoo.console": {"zoo.errors"},
     "zoo.cli_options": GROUND,
@@ -66,14 +70,17 @@ ALLOWED: dict[str, set[str]] = {
     "zoo.__main__": {"zoo.cli", "zoo.console"},
     "serving": set(),
     "serving.errors": set(),
+    "serving.fixed_weights": set(),
     "serving.manifest": {"serving.errors"},
     "serving.repository": {"serving.errors", "serving.manifest"},
     "serving.protocol": {"serving.errors"},
     "serving.client": {"serving.errors", "serving.protocol"},
-    "serving.server": {"serving.errors", "serving.protocol"},
-    "serving.export": {"zoo", "serving.errors", "serving.manifest", "serving.repository", "serving.protocol"},
+    "serving.server": {"serving.errors", "serving.fixed_weights", "serving.protocol"},
+    "serving.export": {"zoo", "serving.errors", "serving.fixed_weights", "serving.manifest", "serving.repository",
+                       "serving.protocol"},
     "serving.demo": {"zoo", "serving"},
     "serving.cli": {"zoo", "serving"},
+    "serving.cli_export": {"zoo", "serving"},
     "serving.cli_words": {"serving.errors", "serving.protocol"},
     "serving.cli_answers": {"zoo.console"},
     "serving.cli_predict": {"zoo", "serving"},
@@ -97,21 +104,22 @@ ALLOWED: dict[str, set[str]] = {
 }
 
 # These may import our own packages inside functions, so that `zoo --help` is quick.
-LAZY_IMPORTERS = ("zoo.cli", "zoo.cli_build", "zoo.cli_training", "serving.cli", "serving.cli_predict",
-                  "serving.cli_drift", "tuning.cli")
+LAZY_IMPORTERS = ("zoo.cli", "zoo.cli_build", "zoo.cli_training", "serving.cli", "serving.cli_export",
+                  "serving.cli_predict", "serving.cli_drift", "tuning.cli")
 
 # These stand on top and may import anything of the packages named in their row.
-ON_TOP = ("zoo.cli", "zoo.cli_build", "zoo.cli_training", "serving.cli", "serving.cli_predict", "serving.cli_drift",
-          "serving.demo", "serving.export", "tuning", "tuning.spaces", "tuning.hypermodel", "tuning.programs",
+ON_TOP = ("zoo.cli", "zoo.cli_build", "zoo.cli_training", "serving.cli", "serving.cli_export",
+          "serving.cli_predict", "serving.cli_drift", "serving.demo", "serving.export", "tuning", "tuning.spaces", "tuning.hypermodel", "tuning.programs",
           "tuning.executors")
 
 # Importing these must load none of the heavy packages.
 LIGHT = ("zoo.errors", "zoo.preprocessing_spec", "zoo.spec", "zoo.catalog", "zoo.name_search", "zoo.registry",
          "zoo.build_arguments", "zoo.bundle_index", "zoo.data_source",
          "zoo", "zoo.console", "zoo.cli", "zoo.cli_options", "zoo.cli_data", "zoo.cli_build",
-         "zoo.cli_training", "zoo.search_winner", "serving", "serving.errors", "serving.manifest",
+         "zoo.cli_training", "zoo.search_winner", "serving", "serving.errors", "serving.fixed_weights",
+         "serving.manifest",
          "serving.repository", "serving.protocol", "serving.client", "serving.cli",
-         "serving.cli_predict", "serving.cli_drift", "tuning.errors", "tuning.trial", "tuning.objectives",
+         "serving.cli_export", "serving.cli_predict", "serving.cli_drift", "tuning.errors", "tuning.trial", "tuning.objectives",
          "tuning.config", "tuning.folder", "tuning.spaces", "tuning.study", "tuning.cli",
          "tuning.cli_results", "tuning.cli_words")
 HEAVY = {"tensorflow", "keras", "keras_hub", "tensorflow_text", "sklearn", "matplotlib", "scipy"}

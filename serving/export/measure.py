@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> int:
     sys.modules.update(dict.fromkeys(_KEPT_OUT))  # type: ignore[arg-type]
     stopwatch = importlib.import_module(_STOPWATCH)
     try:
-        with stopwatch.Stopwatch(Path(arguments[0])) as watch:
+        with stopwatch.Stopwatch(Path(arguments[0]), alone=True) as watch:
             print(json.dumps({"ready": True}), flush=True)
             for line in sys.stdin:
                 wanted = json.loads(line)

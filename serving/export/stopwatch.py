@@ -21,6 +21,7 @@ from serving.export.replay import LoadedVersion, one_line, record_inputs
 from serving.export.text_ops import load_text_ops, needs_text_ops
 from serving.export.validation import DEFAULT_TARGET
 from serving.export.warmup import read_warmup
+from serving.fixed_weights import assume_if_fixed
 
 # What a client has at hand comes first: its time holds the preprocessing.
 _FAVOURITES = ("serve_bytes", "serve_text", "serve_columns", "serving_default")
@@ -36,14 +37,19 @@ class Stopwatch:
 
     Args:
         directory: The version's folder; its warm-up records hold a request with one example.
+        alone: Whether this process does nothing else, so that it may be set up as a server would be.
 
     Raises:
         ValidationError: It cannot be loaded, or holds no such request.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, alone: bool = False) -> None:
         before = _resident_bytes()
-        _load_text_ops(directory)
+        saved_model = _saved_model(directory)
+        _load_text_ops(saved_model)
+        if alone:
+            assume_if_fixed(saved_model.meta_graphs[0])
+        del saved_model
         self._signature, self._inputs = _request(directory)
         self._version = LoadedVersion(directory)
         try:
@@ -115,11 +121,17 @@ class Stopwatch:
             yield time.perf_counter() - start
 
 
-def _load_text_ops(directory: Path) -> None:
+def _saved_model(directory: Path) -> Any:
     try:
         saved_model = saved_model_pb2.SavedModel.FromString((directory / "saved_model.pb").read_bytes())
     except Exception as error:
         raise ValidationError(f"{directory} holds no SavedModel: {one_line(error)}") from error
+    if not saved_model.meta_graphs:
+        raise ValidationError(f"{directory} holds no SavedModel: there is no graph in it")
+    return saved_model
+
+
+def _load_text_ops(saved_model: Any) -> None:
     known = known_ops(DEFAULT_TARGET)
     if any(needs_text_ops(Graph(meta_graph), known) for meta_graph in saved_model.meta_graphs):
         _, faults = load_text_ops()

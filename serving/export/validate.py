@@ -32,7 +32,8 @@ def main(arguments: list[str] | None = None) -> int:
     # TensorFlow Serving has neither, so here they cannot be imported; hence the validator, which loads TensorFlow,
     # comes after.
     sys.modules.update(dict.fromkeys(_KEPT_OUT))  # type: ignore[arg-type]
-    report = importlib.import_module(_VALIDATOR).Validator(options.directory, options.target_serving).run()
+    validator = importlib.import_module(_VALIDATOR).Validator(options.directory, options.target_serving, alone=True)
+    report = validator.run()
     sys.stdout.write(report.to_json() + "\n")
     for finding in report.findings:
         sys.stderr.write(f"{finding}\n")

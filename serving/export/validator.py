@@ -14,6 +14,7 @@ from serving.export.op_lists import KnownOp, known_ops
 from serving.export.replay import LoadedVersion, contract_findings, golden_findings, one_line, warmup_findings
 from serving.export.text_ops import load_text_ops, needs_text_ops, op_names
 from serving.export.validation import Check, Finding, ValidationReport
+from serving.fixed_weights import VARIABLE, assume_if_fixed, changing_weights
 from serving.manifest import Manifest, file_faults, read_manifest
 
 UNWANTED_MODULES = ("keras", "tf_keras", "zoo")
@@ -25,10 +26,12 @@ class Validator:
     Args:
         directory: The version's folder.
         target: The TensorFlow Serving release to check against.
+        alone: Whether this process does nothing else, so that it may be set up as a server would be.
     """
 
-    def __init__(self, directory: Path, target: str) -> None:
+    def __init__(self, directory: Path, target: str, *, alone: bool = False) -> None:
         self.directory = directory
+        self._alone = alone
         self.target = target
         self.checks: list[Check] = []
         self.findings: list[Finding] = []
@@ -61,6 +64,9 @@ class Validator:
         self._note("contract", f"{len(manifest.signatures)} signatures",
                    list(contract_findings(graph.meta_graph, manifest)))
         self._load_text_ops(graph, known)
+        changing = (assume_if_fixed if self._alone else changing_weights)(graph.meta_graph)
+        self._note("weights", f"{VARIABLE}=1 must not be set: {', '.join(changing)[:300]}" if changing else
+                   "none depends on a request, so a server may keep them arranged", [])
         if not self.findings:
             self._replay(manifest)
 

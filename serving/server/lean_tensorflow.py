@@ -6,6 +6,8 @@ import importlib
 import os
 import sys
 
+from serving.fixed_weights import VARIABLE
+
 
 def import_tensorflow_without_keras() -> None:
     """Import TensorFlow, keeping Keras out of this process.
@@ -21,6 +23,8 @@ def import_tensorflow_without_keras() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # oneDNN's own allocator never gives memory back to the system, so an unloaded model would stay in the books.
     os.environ.setdefault("TF_ONEDNN_USE_SYSTEM_ALLOCATOR", "1")
+    # Read once by TensorFlow's kernels; `load_servable` sees to the models of which it is not true.
+    os.environ.setdefault(VARIABLE, "1")
     sys.modules["keras"] = None  # type: ignore[assignment]
     try:
         importlib.import_module("tensorflow")

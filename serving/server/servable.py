@@ -13,7 +13,8 @@ from typing import Any, Final
 import numpy as np
 import tensorflow as tf
 
-from serving.errors import ModelLoadError, UnsupportedRequestError
+from serving.errors import ModelLoadError, StatusCode, UnsupportedRequestError
+from serving.fixed_weights import VARIABLE, changing_weights, is_assumed, only_products_change
 from serving.protocol.generated.tensor_pb2 import SignatureDef
 from serving.protocol.signatures import Signature, signature_from_proto
 from serving.server.load_failure import code_of_load_failure
@@ -116,7 +117,7 @@ def load_servable(
         ModelLoadError: The folder is no SavedModel that this machine can load; the message has the reason.
     """
     try:
-        session, meta_graph = _load(folder, config, tags)
+        session, meta_graph = _load_with_right_weights(folder, config, tags)
         try:
             signatures = {
                 key: signature_from_proto(SignatureDef.FromString(signature.SerializeToString()))
@@ -135,6 +136,28 @@ def load_servable(
             f"Version {version} of model {name!r} in {folder} cannot be loaded: {_first_line(error)}",
             code_of_load_failure(error),
         ) from error
+
+
+def _load_with_right_weights(folder: Path, config: Any, tags: Sequence[str]) -> tuple[Any, Any]:
+    """Load a graph so that no product is answered with the weights of an earlier request."""
+    session, meta_graph = _load(folder, config, tags)
+    changing = changing_weights(meta_graph) if is_assumed() else ()
+    if not changing:
+        return session, meta_graph
+    session.close()
+    if not only_products_change(changing):
+        raise ModelLoadError(
+            f"{folder} computes weights from the request ({', '.join(changing[:3])}), and this process assumes that "
+            f"weights never change. Start the server with {VARIABLE}=0 in its environment.",
+            StatusCode.FAILED_PRECONDITION,
+        )
+    careful = tf.compat.v1.ConfigProto()
+    if config is not None:
+        careful.CopyFrom(config)
+    # Only the products with a bias that it makes keep their weights.
+    rewrite = careful.graph_options.rewrite_options
+    rewrite.remapping = rewrite.OFF
+    return _load(folder, careful, tags)
 
 
 def _load(folder: Path, config: Any, tags: Sequence[str]) -> tuple[Any, Any]:

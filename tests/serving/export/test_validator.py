@@ -38,7 +38,7 @@ def rewrite(path: Path) -> None:
 def test_everything_is_checked(version: Path) -> None:
     """A good version passes all checks, in their order."""
     assert list(checks(version).items()) == [(name, []) for name in (
-        "files", "graph", "contract", "loading", "warm-up", "golden vectors")]
+        "files", "graph", "contract", "weights", "loading", "warm-up", "golden vectors")]
 
 
 def test_this_process_would_not_do(version: Path) -> None:
