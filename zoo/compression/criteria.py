@@ -69,7 +69,7 @@ def _by_atom(parts: Parts, use: Use, numbers: np.ndarray) -> np.ndarray:
 def _norms(use: Use, order: int) -> np.ndarray:
     value = np.abs(keras.ops.convert_to_numpy(use.variable)).astype(np.float64)
     others = tuple(axis for axis in range(value.ndim) if axis != use.axis)
-    return (value ** order).sum(axis=others) ** (1.0 / order)
+    return np.asarray((value ** order).sum(axis=others) ** (1.0 / order))
 
 
 def _balanced(group: Group, rated: Sequence[np.ndarray]) -> np.ndarray:
@@ -92,7 +92,7 @@ def _effects(model: keras.Model, parts: Parts, batches: Any, loss: Callable[[Any
     variables = [use.variable.value for use in reading]
     axes = [[axis for axis in range(len(use.variable.shape)) if axis != use.axis] for use in reading]
 
-    @tf.function(autograph=False, reduce_retracing=True)
+    @tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
     def changes(inputs: Any, targets: Any) -> list[Any]:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(variables)

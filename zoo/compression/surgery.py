@@ -1,4 +1,4 @@
-"""Rebuilds a model without some of its parts: plain Keras layers of smaller sizes, with the parameters that are left."""
+"""Rebuilds a model without some of its parts: plain Keras layers of smaller sizes with the parameters that are left."""
 
 from __future__ import annotations
 
