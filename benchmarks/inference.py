@@ -1,0 +1,224 @@
+"""Our exports beside other engines on this processor: the same weights, turn by turn, in milliseconds per batch.
+
+    python benchmarks/inference.py [--quick] [--models resnet50 bert_base] [--engines "zoo bfloat16" OpenVINO ...]
+                                   [--batches 1 8 32] [--seconds 2] [--threads 2] [--output FOLDER] [--work FOLDER]
+                                   [--prepare-only]
+
+Models: ResNet-50, MobileNet V2, EfficientNet B0, BERT base and small BERT (128 tokens), in float32, bfloat16 and int8,
+with weights by seed, statistics as training leaves them and no zero biases. Each engine is a process of its own that
+stands still while another computes; in each round every engine has its turn, and the order turns too. Every answer is
+compared with Keras's: "error" is the distance of the log-probabilities as a share of their spread. "Limit" is the
+least time for the arithmetic, at the speed of the largest matrix products that are measured at the start, or for
+reading the weights.
+
+What engines load is prepared in --work and kept for the next run (an export of ours as long as our code is the same).
+An engine that is not installed or fails is told and left out. The results are written after each batch size, and what
+is in --output already is kept, so that a run goes on where it ended; another machine or version starts afresh.
+Peers: pip install 'servable-zoo[bench]'.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import hashlib
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+# This folder has a serving.py, which would stand in front of the package.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.engines.limits import least_seconds, measured_limits
+from benchmarks.engines.table import ENGINES, MODELS, NEEDS, REFERENCE
+from benchmarks.inference_report import draw, tables
+from benchmarks.side_by_side import ROOT, Worker, WorkerError, environment, machine, versions
+
+PACKAGES = ("tensorflow", "keras", "onnxruntime", "openvino", "nncf", "torch", "transformers", "numpy")
+ROUNDS = 3
+PREPARING_SECONDS = 1500.0
+QUICK: dict[str, Any] = {"models": ["mobilenet_v2", "small_bert"], "batches": [1], "seconds": 0.6}
+
+
+@functools.cache
+def code_version() -> str:
+    """A word that changes with the code that writes exports."""
+    digest = hashlib.sha256()
+    for path in sorted(path for package in ("zoo", "serving", "benchmarks/engines")
+                       for path in (ROOT / package).rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def prepare(model: str, artifact: str, folder: Path, threads: int) -> str | None:
+    """Writes an artifact and what it needs, unless it is there. Returns what went wrong, or None."""
+    for needed in NEEDS[artifact]:
+        if trouble := prepare(model, needed, folder, threads):
+            return trouble
+    mark = folder / artifact / "code"
+    code = code_version() if artifact.startswith("zoo_") else "any"
+    if mark.exists() and mark.read_text() == code:
+        return None
+    refused = folder / f"{artifact}.refused"
+    if refused.exists() and refused.read_text().startswith(code_version()):
+        return refused.read_text().partition("\n")[2]
+    print(f"  preparing {artifact} of {model}", file=sys.stderr, flush=True)
+    shutil.rmtree(folder / artifact, ignore_errors=True)
+    command = [sys.executable, "-m", "benchmarks.engines.prepare", model, artifact, str(folder)]
+    try:
+        result = subprocess.run(command, env=environment(threads), cwd=ROOT, capture_output=True, text=True,
+                                timeout=PREPARING_SECONDS)
+    except subprocess.TimeoutExpired:
+        return f"{artifact} was not ready after {PREPARING_SECONDS:.0f} s"
+    if result.returncode:
+        trouble = " | ".join([line for line in result.stderr.splitlines() if line.strip()][-2:])[-500:]
+        refused.parent.mkdir(parents=True, exist_ok=True)
+        refused.write_text(f"{code_version()}\n{trouble}")
+        return trouble
+    mark.write_text(code)
+    return None
+
+
+def compare(model: str, names: Sequence[str], folder: Path, batch: int, options: argparse.Namespace,
+            stack: dict[str, Worker], faults: dict[str, str]) -> dict[str, Any]:
+    """Times one batch size on all engines, in turns."""
+    rows: dict[str, dict[str, Any]] = {}
+    for name in names:
+        if name in stack:
+            try:
+                rows[name] = stack[name].ask(batch=batch) | {"milliseconds": []}
+            except WorkerError as error:
+                faults[name] = f"batch {batch}: {error}"
+                stack.pop(name).__exit__(None, None, None)
+                print(f"  {model} batch {batch}: {name} fails: {error}", file=sys.stderr, flush=True)
+    ready = list(rows)
+    for turn in range(ROUNDS):
+        for name in ready[turn % len(ready):] + ready[:turn % len(ready)]:
+            answer = stack[name].ask(seconds=options.seconds / ROUNDS, least=1)
+            rows[name]["milliseconds"] += answer["milliseconds"]
+            rows[name]["memory_mb"] = answer["memory_mb"]
+    for name, row in rows.items():
+        times = row["milliseconds"]
+        row |= {"median": statistics.median(times), "least": min(times), "calls": len(times)}
+        row["milliseconds"] = [float(f"{value:.4g}") for value in times]
+        print(f"  {model} batch {batch}: {name} {row['median']:.2f} ms, error {row['error']:.1e}", file=sys.stderr,
+              flush=True)
+    return rows
+
+
+def run_model(model: str, options: argparse.Namespace, results: dict[str, Any]) -> Iterator[None]:
+    """Prepares a model's engines and times them; gives way after each batch size, when the results are complete."""
+    folder = options.work / model
+    entry = results["models"].setdefault(model, {"batches": {}, "faults": {}})
+    missing = [batch for batch in options.batches
+               if not set(options.engines) <= {*entry["batches"].get(str(batch), {}), *entry["faults"]}]
+    if not missing and not options.prepare_only:
+        return
+    entry["faults"] = {}
+    names = []
+    for name in options.engines:
+        if trouble := prepare(model, ENGINES[name].artifact, folder, options.threads):
+            entry["faults"][name] = trouble
+            print(f"  {model}: {name} is left out: {trouble}", file=sys.stderr, flush=True)
+        else:
+            names.append(name)
+    prepare(model, "torch", folder, options.threads)  # it counts the operations
+    sizes = folder / "torch" / "sizes.json"
+    entry["sizes"] = json.loads(sizes.read_text()) if sizes.exists() else None
+    for name in names:
+        told = folder / ENGINES[name].artifact / "optimization.json"
+        if told.exists():
+            entry.setdefault("optimization", {})[name] = json.loads(told.read_text())
+    with ExitStack() as stack:
+        workers: dict[str, Worker] = {}
+        for name in names:
+            worker = Worker(["-m", "benchmarks.engines.worker", name, str(folder), str(options.threads)],
+                            options.threads)
+            workers[name] = stack.enter_context(worker)
+        for batch in options.batches if options.prepare_only else missing:
+            if options.prepare_only:  # fills the caches of what is compiled when it is loaded
+                names = [name for name in names if ENGINES[name].runtime == "pytorch_compiled"]
+            rows = compare(model, names, folder, batch, options, workers, entry["faults"])
+            if not options.prepare_only:
+                entry["batches"][str(batch)] = {**entry["batches"].get(str(batch), {}), **rows}
+                yield
+
+
+def with_limits(results: dict[str, Any]) -> None:
+    """Adds each engine's share of the arithmetic or bandwidth limit."""
+    for entry in results["models"].values():
+        for batch, rows in entry["batches"].items() if entry.get("sizes") else ():
+            for name, row in rows.items():
+                least = least_seconds(entry["sizes"]["operations"] * int(batch), entry["sizes"]["weight_bytes"],
+                                      ENGINES[name].precision, results["limits"])
+                row |= {"limit_ms": 1e3 * least, "share_of_limit": 1e3 * least / row["median"]}
+
+
+def write(results: dict[str, Any], output: Path) -> None:
+    output.mkdir(parents=True, exist_ok=True)
+    with_limits(results)
+    unfinished = output / "inference.json.unfinished"
+    unfinished.write_text(json.dumps(results, indent=1))
+    unfinished.rename(output / "inference.json")
+    (output / "inference.md").write_text(tables(results), encoding="utf-8")
+    draw(results, output / "inference.png")
+
+
+def begun(output: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The results of a run that was cut short on the same machine with the same versions, or none yet."""
+    path = output / "inference.json"
+    if path.exists():
+        earlier: dict[str, Any] = json.loads(path.read_text())
+        if earlier["facts"] == facts:
+            return earlier
+    return {"facts": facts, "models": {}}
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help=f"small: {QUICK}")
+    parser.add_argument("--models", nargs="+", choices=MODELS)
+    parser.add_argument("--engines", nargs="+", choices=list(ENGINES), default=list(ENGINES))
+    parser.add_argument("--batches", type=int, nargs="+", choices=range(1, 33), metavar="ROWS")
+    parser.add_argument("--seconds", type=float, help="that each engine computes for each batch size")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--output", type=Path, default=Path("benchmark-output"))
+    parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "zoo-benchmarks")
+    parser.add_argument("--prepare-only", action="store_true", help="writes and compiles what engines load, no timing")
+    options = parser.parse_args()
+    wanted = QUICK if options.quick else {"models": list(MODELS), "batches": [1, 8, 32], "seconds": 2.0}
+    for name, value in wanted.items():
+        if getattr(options, name) is None:
+            setattr(options, name, value)
+    return options
+
+
+def main() -> None:
+    options = arguments()
+    found = machine(options.threads)
+    facts = {"machine": {name: found[name] for name in ("processor", "processors", "threads", "system", "python")},
+             "versions": versions(PACKAGES), "code": code_version(), "seconds": options.seconds}
+    results = begun(options.output, facts)
+    results |= {"when": found["when"], "load": found["load"], "reference": REFERENCE}
+    if not options.prepare_only:
+        now = measured_limits(options.threads)
+        before = results.get("limits", {})
+        results["limits"] = {name: max(value, before.get(name, 0.0)) for name, value in now.items()}
+    for model in options.models:
+        for _ in run_model(model, options, results):
+            write(results, options.output)
+    if not options.prepare_only:
+        write(results, options.output)
+        print(tables(results))
+
+
+if __name__ == "__main__":
+    main()
