@@ -6,28 +6,21 @@ Heavy imports stand inside the commands that need them, so that `zoo --help` is 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from serving import cli_drift, cli_predict
+from serving import cli_drift, cli_export, cli_predict
+from serving.cli_export import DEFAULT_ROOT, DEFAULT_TARGET, JsonOption
 
 if TYPE_CHECKING:
     from serving.server.events import Reporter, ServerEvent
 
-DEFAULT_ROOT = Path("models")
-DEFAULT_TARGET = "2.20"
-EXPORT_OPTIONS = MappingProxyType({"batch_sizes": "--batch-size", "samples": "--sample", "name": "--name",
-                                   "version": "--version", "top_k": "--top-k", "warmup_from": "--warmup-from",
-                                   "optimize": "--optimize", "optimized_weights": "--optimized-weights"})
 SERVE_OPTIONS = MappingProxyType({name: f"--{name.replace('_', '-')}" for name in (
     "host", "grpc_port", "rest_port", "model_name", "poll_interval_seconds", "drain_seconds", "drift_baseline",
     "traces_endpoint")} | {"sampling_rate": "--request-log-rate"})
-
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -36,74 +29,12 @@ def register(app: typer.Typer) -> None:
     Args:
         app: The command line; the entry-point group "zoo.commands" calls this with the `zoo` command's.
     """
-    app.command("export")(export_command)
+    app.command("export")(cli_export.export_command)
     app.command("validate")(validate_command)
     app.command("serve")(serve_command)
     app.command("predict")(cli_predict.predict_command)
     app.command("demo")(demo_command)
     cli_drift.register(app)
-
-
-def export_command(
-    run: Annotated[Path, typer.Argument(help="The folder that `zoo train` or zoo.save wrote.")],
-    root: Annotated[Path, typer.Option(help="The model repository; made if missing.")] = DEFAULT_ROOT,
-    name: Annotated[str | None, typer.Option(help="Name to serve it under; the model's own if left out.")] = None,
-    version: Annotated[int | None, typer.Option(min=1, help="Version number; the next free one if left out.")] = None,
-    top_k: Annotated[int, typer.Option(min=1, help="Labels in an answer.")] = 5,
-    batch_size: Annotated[list[int] | None, typer.Option(min=1, help="Batch size to warm up; may be repeated.")] = None,
-    sample: Annotated[list[Path] | None, typer.Option(help="Picture to use as a warm-up request; may be repeated. It "
-                                                           "is stored in the version.")] = None,
-    warmup_from: Annotated[Path | None, typer.Option(help="Request log of a server, a file or folder; its requests to "
-                                                          "this model become warm-up requests as well.")] = None,
-    target_serving: Annotated[str, typer.Option(help="TensorFlow Serving release that must load it.")]
-    = DEFAULT_TARGET,
-    check: Annotated[bool, typer.Option("--validate/--no-validate", help="Check in a clean process first.")] = True,
-    optimize: Annotated[str, typer.Option(help="none: as Keras computes it; safe: a faster graph, as exact as float32 "
-                                               "rounds; bfloat16: 16 bits in convolutions and products as well.")]
-    = "none",
-    optimized_weights: Annotated[str, typer.Option(help="Weights of a faster graph as constants (fastest, takes much "
-                                                        "memory) or variables.")] = "constants",
-    as_json: JsonOption = False,
-) -> None:
-    """Write a trained model as a version that TensorFlow Serving loads."""
-    from zoo.bundle_index import require_bundle
-    from zoo.console import load_tensorflow, naming_options, only_json
-
-    require_bundle(run)
-    load_tensorflow()
-    from serving.export.export import export_model
-    from zoo.bundle import load
-
-    with naming_options(EXPORT_OPTIONS), only_json(as_json) as write_json:
-        result = export_model(load(run), root, name=name, version=version, top_k=top_k,
-                              batch_sizes=tuple(batch_size) if batch_size else (1, 2, 4, 8),
-                              target_serving=target_serving, validate=check,
-                              samples=[str(path) for path in sample] if sample else None, warmup_from=warmup_from,
-                              optimize=optimize, optimized_weights=optimized_weights)
-    signatures = {key: {"inputs": sorted(value.inputs), "outputs": sorted(value.outputs)}
-                  for key, value in result.manifest.signatures.items()}
-    if as_json:
-        write_json({"name": result.name, "version": result.version, "path": str(result.path),
-                    "signatures": signatures, "left_out": dict(result.manifest.left_out),
-                    "validated": result.validation is not None,
-                    "optimization": dict(result.manifest.optimization)})
-        return
-    typer.echo(f"{result.name} version {result.version} in {result.path}")
-    for key, value in signatures.items():
-        typer.echo(f"  {key}: {', '.join(value['inputs'])} -> {', '.join(value['outputs'])}")
-    for key, reason in result.manifest.left_out.items():
-        typer.echo(f"  no {key}: {reason}")
-    for line in _optimization_lines(result.manifest.optimization):
-        typer.echo(line)
-    typer.echo(f"Next: zoo serve {root}")
-
-
-def _optimization_lines(optimization: Mapping[str, Any]) -> Iterator[str]:
-    for step in optimization.get("passes", ()):
-        outcome = f"error {step['error']:.1e}" if step["kept"] else f"left out: {step['reason']}"
-        yield f"  {step['name']}: {outcome}"
-    if "reason" in optimization:
-        yield f"  the graph is what Keras computes: {optimization['reason']}"
 
 
 def validate_command(

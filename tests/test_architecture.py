@@ -109,7 +109,8 @@ LAZY_IMPORTERS = ("zoo.cli", "zoo.cli_build", "zoo.cli_training", "serving.cli",
 
 # These stand on top and may import anything of the packages named in their row.
 ON_TOP = ("zoo.cli", "zoo.cli_build", "zoo.cli_training", "serving.cli", "serving.cli_export",
-          "serving.cli_predict", "serving.cli_drift", "serving.demo", "serving.export", "tuning", "tuning.spaces", "tuning.hypermodel", "tuning.programs",
+          "serving.cli_predict", "serving.cli_drift", "serving.demo", "serving.export", "tuning", "tuning.spaces",
+          "tuning.hypermodel", "tuning.programs",
           "tuning.executors")
 
 # Importing these must load none of the heavy packages.
@@ -119,7 +120,8 @@ LIGHT = ("zoo.errors", "zoo.preprocessing_spec", "zoo.spec", "zoo.catalog", "zoo
          "zoo.cli_training", "zoo.search_winner", "serving", "serving.errors", "serving.fixed_weights",
          "serving.manifest",
          "serving.repository", "serving.protocol", "serving.client", "serving.cli",
-         "serving.cli_export", "serving.cli_predict", "serving.cli_drift", "tuning.errors", "tuning.trial", "tuning.objectives",
+         "serving.cli_export", "serving.cli_predict", "serving.cli_drift", "tuning.errors", "tuning.trial",
+         "tuning.objectives",
          "tuning.config", "tuning.folder", "tuning.spaces", "tuning.study", "tuning.cli",
          "tuning.cli_results", "tuning.cli_words")
 HEAVY = {"tensorflow", "keras", "keras_hub", "tensorflow_text", "sklearn", "matplotlib", "scipy"}

@@ -35,12 +35,13 @@ def _panel(axes: Any, shown: Sequence[Mapping[str, Any]], costs: Sequence[float]
     drops = [candidate["drop"] or 0.0 for candidate in shown]
     axes.axhspan(selection["tolerance"], max([*drops, selection["tolerance"]]) * 1.3 + 0.001, color=ORANGE, alpha=0.08,
                  label="beyond the tolerance")
-    for candidate, cost, drop in zip(shown, costs, drops, strict=True):
+    for number, (candidate, cost, drop) in enumerate(zip(shown, costs, drops, strict=True)):
         chosen = candidate["chosen"]
         axes.scatter([cost], [drop], s=70 if chosen else 40, color=ORANGE if chosen else BLUE,
                      marker="*" if chosen else "o", zorder=3)
-        axes.annotate(printable(candidate["name"], 30), (cost, drop), xytext=(5, 5), textcoords="offset points",
-                      fontsize=8, color=INK)
+        # Candidates often lie side by side, so their names stand at four heights.
+        axes.annotate(printable(candidate["name"], 30), (cost, drop), xytext=(4, 7 + 12 * (number % 4)),
+                      textcoords="offset points", fontsize=8, color=INK)
     front = _lower_left(costs, drops)
     axes.plot([cost for cost, _ in front], [drop for _, drop in front], color=GREY, linewidth=1, label="Pareto front")
     axes.set_xlim(left=0, right=max(costs, default=1.0) * 1.2)
