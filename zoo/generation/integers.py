@@ -51,16 +51,14 @@ def integer_product(x: Any, kernel: Any, largest: Any, *, turned: bool) -> Any:
     """
     of_row = tf.maximum(tf.reduce_max(tf.abs(x), axis=1, keepdims=True), _TINY)
     integers = tf.cast(tf.round(x * (LARGEST / of_row)), tf.int8)
-    product = _product(tf.bitcast(integers, tf.qint8), tf.bitcast(kernel, tf.qint8), largest, turned)
+    return _product(integers, kernel, turned) * of_row * largest
+
+
+def _product(rows: Any, kernel: Any, turned: bool) -> Any:
+    """The operation; 127 stands for 1 on both sides, and a bias that it must have is zeros."""
     outputs = kernel.shape[0 if turned else 1]
-    return tf.ensure_shape(product, [None, outputs]) * of_row
-
-
-def _product(rows: Any, kernel: Any, largest: Any, turned: bool) -> Any:
-    """The operation: rows whose 127 stands for 1, with a bias of zeros, since nothing adds the true one in time."""
     one = tf.constant(1.0)
-    no_bias = tf.zeros_like(largest)
-    tensors = [rows, kernel, no_bias, -one, one, -largest, largest]
+    tensors = [tf.bitcast(rows, tf.qint8), tf.bitcast(kernel, tf.qint8), tf.zeros([outputs]), -one, one, -one, one]
     types = {"T1": tf.qint8, "T2": tf.qint8, "Tbias": tf.float32, "U": tf.float32, "Tout": tf.float32}
     attributes = {name: attr_value_pb2.AttrValue(type=dtype.as_datatype_enum) for name, dtype in types.items()}
     attributes |= {
@@ -74,7 +72,7 @@ def _product(rows: Any, kernel: Any, largest: Any, turned: bool) -> Any:
         "output_quant_mode": attr_value_pb2.AttrValue(s=b"SCALED")}
     operation = ops.get_default_graph().create_op("_QuantizedMatMul", tensors, dtypes=[tf.float32],
                                                   name="integer_product", attrs=attributes)
-    return operation.outputs[0]
+    return tf.ensure_shape(operation.outputs[0], [None, outputs])
 
 
 def _types(*types: Any) -> Any:
