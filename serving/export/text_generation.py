@@ -10,7 +10,8 @@ or [N], `stop` [1, S] or [N, S]. All have defaults, which TensorFlow Serving fil
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import tensorflow as tf
@@ -18,7 +19,7 @@ import tensorflow as tf
 from serving.export.servable_module import Rewritten
 from serving.export.signature import PREDICT, Signature, make_signature
 from zoo.generation.decoder import Decoder
-from zoo.generation.layout import laid_out
+from zoo.generation.layout import in_bfloat16, in_int8, laid_out
 from zoo.generation.network import whole_logits
 from zoo.generation.options import DTYPES, defaults, specs
 from zoo.generation.text import TextGenerator, in_order
@@ -26,18 +27,22 @@ from zoo.preprocessing.transform import Transform
 
 GENERATE, SCORE, SERVE_TEXT = "generate", "score", "serve_text"
 PROMPT_INPUT, TEXT_INPUT = "prompt", "text"
+_IN_NUMBERS: Mapping[str, Callable[[Decoder], Decoder]] = MappingProxyType({
+    "float32": lambda decoder: decoder, "bfloat16": in_bfloat16, "int8": in_int8})
 
 
-def serving_decoder(model: Any) -> Decoder:
+def serving_decoder(model: Any, precision: str = "float32") -> Decoder:
     """Copies a model's parameters in the layout that is fast to serve.
 
     Args:
         model: A GPT-2 with the task "language_model", without adapters.
+        precision: "float32" keeps the model's own numbers; "bfloat16" and "int8" halve and quarter what is read for
+            each token.
 
     Raises:
         zoo.errors.ArgumentError: The model is no GPT-2.
     """
-    return laid_out(Decoder.of(model))
+    return _IN_NUMBERS[precision](laid_out(Decoder.of(model)))
 
 
 def rewritten(model: Any, decoder: Decoder) -> Rewritten:

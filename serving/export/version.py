@@ -20,10 +20,10 @@ from serving.export.batching_file import BATCHING_FILE, batching_text
 from serving.export.fit_checks import check_fit
 from serving.export.logged_requests import choose_logged
 from serving.export.model_card import MODEL_CARD_FILE, model_card
-from serving.export.optimize.choice import Optimized, optimize_forward
-from serving.export.optimize.levels import NONE
+from serving.export.optimize.choice import VARIABLES, Optimized, optimize_forward
+from serving.export.optimize.levels import LEVELS, NONE
 from serving.export.raw_inputs import reads_texts
-from serving.export.reference import golden_vectors, signature_inputs, tolerance_for
+from serving.export.reference import AsWritten, golden_vectors, signature_inputs, tolerance_for
 from serving.export.rows import compared_rows, learned_rows
 from serving.export.samples import Samples, make_samples
 from serving.export.saved_model_file import make_canonical
@@ -215,9 +215,10 @@ def _require_free(root: Path, name: str, version: int) -> None:
 def _prepare(model: Any, record: ModelRecord, options: ExportOptions, wish: Wish) -> Servable:
     record = _asking_for_gaps(record)
     transform = transform_for(record.preprocessing)
-    decoder = serving_decoder(model) if record.task == "language_model" and reads_texts(record) else None
+    writes_texts = record.task == "language_model" and reads_texts(record)
     try:
-        optimized = _generating(wish) if decoder else _optimized(model, record, transform, options.samples, wish)
+        optimized = _generating(wish) if writes_texts else _optimized(model, record, transform, options.samples, wish)
+        decoder = serving_decoder(model, optimized.precision) if writes_texts else None
         forward = trace_forward(model, record, rewritten(model, decoder) if decoder else optimized.rewritten)
         tolerance = tolerance_for(model, precision=optimized.precision)
         check_fit(forward, transform, record)
@@ -226,7 +227,8 @@ def _prepare(model: Any, record: ModelRecord, options: ExportOptions, wish: Wish
         if decoder:
             signatures |= language_model_signatures(decoder, transform)
         rows = make_samples(forward, record, options.samples, transform)
-        golden = golden_vectors(model, answers, transform, signatures, rows, tolerance)
+        judge = AsWritten(model, forward) if optimized.precision == "int8" else model
+        golden = golden_vectors(judge, answers, transform, signatures, rows, tolerance)
     except tf.errors.OpError as error:
         raise ExportError(f"The model fails on a sample input: {_reason(error)}. Give `samples` that it can take, or "
                           "mend the model.") from error
@@ -245,8 +247,11 @@ def _optimized(model: Any, record: ModelRecord, transform: Transform, samples: A
 
 
 def _generating(wish: Wish) -> Optimized:
-    reason = {"asked": wish.level, "reason": "a language model's texts come from a loop of its own, laid out for speed"}
-    return Optimized(None, {} if wish.level == NONE else reason)
+    """A language model's texts come from a loop of its own: only the numbers of its parameters can be chosen."""
+    if wish.level == NONE:
+        return Optimized(None, {})
+    precision = LEVELS[wish.level].precision
+    return Optimized(None, {"asked": wish.level, "precision": precision, "weights": VARIABLES}, precision)
 
 
 def _asking_for_gaps(record: ModelRecord) -> ModelRecord:
