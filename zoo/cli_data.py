@@ -10,7 +10,7 @@ import typer
 from zoo.cli_options import options_of, require_fitting, size_of, whole_numbers
 from zoo.data_source import DataSource
 from zoo.registry import default_registry
-from zoo.spec import ModelSpec
+from zoo.spec import ModelRecord, ModelSpec
 
 
 def complete_model(incomplete: str) -> list[str]:
@@ -54,7 +54,7 @@ TestFractionOption = Annotated[float | None, typer.Option(help="Fraction held ou
 KeepDuplicatesOption = Annotated[bool | None, typer.Option(help="Use examples of equal content.")]
 
 
-def source_of(spec: ModelSpec, data: str, *, known: DataSource | None = None, size: str | None = None,
+def source_of(spec: ModelSpec | ModelRecord, data: str, *, known: DataSource | None = None, size: str | None = None,
               shape: str | None = None, target: list[str] | None = None, column: list[str] | None = None,
               **given: Any) -> DataSource:
     """Returns the data that the options name.

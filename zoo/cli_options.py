@@ -8,11 +8,12 @@ from types import MappingProxyType
 from typing import Any
 
 from zoo.errors import ArgumentError
-from zoo.spec import ModelSpec
+from zoo.spec import ModelRecord, ModelSpec
 
 # The option that sets an argument of zoo.build, zoo.runs or TrainingConfig, where the two have different names.
 _OTHER_NAMES = {"input_shape": "--size", "columns": "--column", "augmentation": "--augment",
                 "mixed_precision": "--precision", "early_stopping_patience": "--patience",
+                "weight": "--teacher-weight", "take_layers": "--teacher-layers",
                 "threshold_rule": "--choose-threshold", "rule": "--choose-threshold"}
 _SAME_NAMES = ("epochs", "batch_size", "optimizer", "learning_rate", "schedule", "warmup_epochs", "weight_decay", "l1",
                "l2", "label_smoothing", "clip_norm", "clip_global_norm", "frozen_epochs", "frozen_layers",
@@ -20,7 +21,8 @@ _SAME_NAMES = ("epochs", "batch_size", "optimizer", "learning_rate", "schedule",
                "similarity_scale", "symmetric_pairs",
                "monitor", "restore_best", "class_weights", "tensorboard", "seed", "restart", "target", "shape",
                "text_column", "text_pair_column", "label_column", "max_length", "max_words", "task",
-               "validation_fraction", "test_fraction", "keep_duplicates", "weights", "threshold", "bootstrap_samples")
+               "validation_fraction", "test_fraction", "keep_duplicates", "weights", "threshold", "bootstrap_samples",
+               "temperature", "hidden")
 IN_OPTIONS: Mapping[str, str] = MappingProxyType(
     {name: f"--{name.replace('_', '-')}" for name in _SAME_NAMES} | _OTHER_NAMES)
 
@@ -30,7 +32,7 @@ _KINDS = {"input_shape": ("image",), "target": ("tabular", "sequence"), "columns
 _DATA_OF = {"image": "pictures", "text": "texts", "tabular": "tables", "sequence": "series"}
 
 
-def require_fitting(spec: ModelSpec, data: str, given: Mapping[str, Any]) -> None:
+def require_fitting(spec: ModelSpec | ModelRecord, data: str, given: Mapping[str, Any]) -> None:
     """Refuses options that would be without effect, because the model reads another kind of data.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -51,10 +51,12 @@ from zoo.spec import (
     record_of,
 )
 from zoo.training import Pause, Progress, TrainingConfig, TrainingReport, fit
+from zoo.training.technique import Technique
 
 THRESHOLD_RULES = ("f1", "youden")
 
-__all__ = ["REPORT", "DataSource", "RunResult", "TrainingDataWarning", "evaluate_run", "open_data", "train"]
+__all__ = ["REPORT", "DataSource", "RunResult", "TrainingDataWarning", "evaluate_run", "open_data", "train",
+           "trained"]
 
 
 class TrainingDataWarning(UserWarning):
@@ -73,8 +75,8 @@ class RunResult:
 
 def train(name: str, source: DataSource, folder: str | os.PathLike[str], config: TrainingConfig | None = None, *,
           build: Mapping[str, Any] | None = None, progress: Progress | None = None, pause: Pause | None = None,
-          restart: bool = False, announce: Any = None, built: Any = None,
-          notes: Mapping[str, Any] | None = None) -> RunResult:
+          restart: bool = False, announce: Any = None, built: Any = None, notes: Mapping[str, Any] | None = None,
+          techniques: Sequence[Technique] = (), like: ModelRecord | None = None) -> RunResult:
     """Reads data, builds a model that fits them, trains it and saves it with everything that belongs to it.
 
     The same call after a crash goes on at the epoch where the run was.
@@ -93,6 +95,9 @@ def train(name: str, source: DataSource, folder: str | os.PathLike[str], config:
         built: Called with the model before training begins; what it raises ends the run before anything is written.
         notes: JSON-ready entries beside the training's own in the saved record, such as the search that a run is
             part of.
+        techniques: What takes part in the training besides the loss; see `zoo.training.fit`.
+        like: The record of a model, such as a teacher, whose labels and, for texts and tables, whose way of reading
+            them the new model shares.
 
     Returns:
         The trained model, its data and its report.
@@ -113,22 +118,47 @@ def train(name: str, source: DataSource, folder: str | os.PathLike[str], config:
     _check_task(spec, arguments.get("task"))
     wanted = preprocessing_of(spec, weights=arguments.get("weights"), input_shape=arguments.get("input_shape"),
                               vocabulary=arguments.get("vocabulary"))
-    data = open_data(_within(source, arguments.get("max_positions")), spec, wanted, task=arguments.get("task"))
+    if like is not None:
+        wanted = _shared_reading(wanted, spec, like, arguments)
+    data = open_data(_within(source, arguments.get("max_positions")), spec, wanted, task=arguments.get("task"),
+                     labels=(like.labels or None) if like is not None else None)
     if announce is not None:
         announce(data)
     arguments |= _arguments_from(data, spec, source)
     model = registry.build(spec.name, **arguments)
     if built is not None:
         built(model)
+    return trained(model, data, source, folder, config, progress=progress, pause=pause, restart=restart, notes=notes,
+                   techniques=techniques)
+
+
+def trained(model: keras.Model, data: LabelledData, source: DataSource, folder: str | os.PathLike[str],
+            config: TrainingConfig, *, notes: Mapping[str, Any] | None = None, **options: Any) -> RunResult:
+    """Trains a model on data that were read and leaves a run's folder.
+
+    Args:
+        model: A model with a record.
+        data: What it learns from.
+        source: Where they come from.
+        folder: The run's folder.
+        config: How to train.
+        notes: JSON-ready entries beside the training's own in the saved record.
+        **options: Further arguments of `zoo.training.fit`.
+
+    Returns:
+        The trained model, its data and its report.
+
+    Raises:
+        ZooError: They do not fit together, or the training failed.
+    """
     with swept(Path(folder)):
-        report = fit(model, data, config, Path(folder) / CHECKPOINTS, progress=progress, pause=pause,
-                     restart=restart)
+        report = fit(model, data, config, Path(folder) / CHECKPOINTS, **options)
+    record = record_of(model)
     if notes:
-        record = record_of(model)
         attach_record(model, record.replace(training={**record.training, **notes}))
     if report.already_finished:
         _keep_judgement(model, Path(folder))
-    write_run(Path(folder), spec.name, source, config.to_dict(), data.report.to_dict())
+    write_run(Path(folder), record.name, source, config.to_dict(), data.report.to_dict())
     save(model, folder)
     return RunResult(folder=Path(folder), model=model, data=data, report=report)
 
@@ -187,6 +217,13 @@ def _check_task(spec: ModelSpec, task: Any) -> None:
     known = spec.tasks or (spec.task,)
     if task is not None and task not in known:
         raise ArgumentError(f"{spec.name} has no head for the task {task!r}. It is built for: {', '.join(known)}.")
+
+
+def _shared_reading(wanted: Preprocessing, spec: ModelSpec, like: ModelRecord,
+                    arguments: Mapping[str, Any]) -> Preprocessing:
+    """Lets a model without weights of its own read texts and tables as another one does."""
+    shared = spec.input_kind == like.input_kind != "image" and arguments.get("weights") is None
+    return like.preprocessing if shared else wanted
 
 
 def _within(source: DataSource, positions: Any) -> DataSource:

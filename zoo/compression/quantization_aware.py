@@ -145,11 +145,19 @@ def _producers(model: keras.Model, layers: list[Any]) -> dict[int, list[Any]]:
             found[id(layer)] = [None]
             continue
         tensors = [tensor for node in layer._inbound_nodes for tensor in node.input_tensors]
-        makers = [tensor._keras_history.operation for tensor in tensors]
+        makers = [_maker(tensor) for tensor in tensors]
         usable = all(id(maker) in outermost and not isinstance(maker, keras.layers.InputLayer | keras.Model)
                      and len(maker._inbound_nodes[0].output_tensors) == 1 for maker in makers)
         found[id(layer)] = makers if usable else [None]
     return found
+
+
+def _maker(tensor: Any) -> Any:
+    """Returns what made a tensor; dropout leaves it as it is wherever the model is used."""
+    maker = tensor._keras_history.operation
+    while isinstance(maker, keras.layers.Dropout):
+        maker = maker._inbound_nodes[0].input_tensors[0]._keras_history.operation
+    return maker
 
 
 def _path(operation: Any) -> str:

@@ -7,14 +7,19 @@ section 3).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 
 from zoo.compression.hidden_states import matching
 from zoo.errors import ArgumentError
+from zoo.spec import ModelRecord
 from zoo.training.layer_groups import block_of, layer_groups
 from zoo.training.objective import HEAD
+
+# What the data and the user decide.
+_NOT_OF_A_STUDENT = ("num_classes", "outputs", "input_shape", "task", "vocabulary_size", "vocabulary")
 
 
 def take_layers(student: keras.Model, teacher: keras.Model) -> dict[str, str]:
@@ -47,6 +52,31 @@ def take_layers(student: keras.Model, teacher: keras.Model) -> dict[str, str]:
     for variable, source in found:
         variable.assign(source.value)
     return blocks
+
+
+def student_arguments(teacher: ModelRecord, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the options of a student that can begin with its teacher's layers: the same sizes and half the layers.
+
+    Args:
+        teacher: The teacher's record.
+        name: The student's registered name.
+        given: Options that the user gives; they win.
+
+    Returns:
+        Arguments of `zoo.build`; `given` alone where the teacher is another kind of model.
+
+    Raises:
+        ArgumentError: Weights are given, too.
+    """
+    if given.get("weights") is not None:
+        raise ArgumentError("A student begins with its teacher's layers or with `weights`, not with both. Leave one "
+                            "out.")
+    if name != teacher.name:
+        return dict(given)
+    own = {option: value for option, value in teacher.arguments.items() if option not in _NOT_OF_A_STUDENT}
+    if isinstance(own.get("layers"), int):
+        own["layers"] = max(own["layers"] // 2, 1)
+    return {**own, **given}
 
 
 def _chosen_blocks(student: keras.Model, teacher: keras.Model) -> dict[str, str]:
