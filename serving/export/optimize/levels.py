@@ -11,7 +11,11 @@ from serving.export.optimize.grappler import optimized
 from serving.export.optimize.passes.bfloat16 import to_bfloat16
 from serving.export.optimize.passes.biases import write_biases
 from serving.export.optimize.passes.folding import fold
+from serving.export.optimize.passes.gelu import write_gelus
+from serving.export.optimize.passes.layer_norms import write_layer_norms
 from serving.export.optimize.passes.pads import merge_pads
+from serving.export.optimize.passes.reshapes import simplify_reshapes
+from serving.export.optimize.passes.sums import write_sums
 from serving.export.optimize.rewriting import Pass
 
 NONE = "none"
@@ -44,8 +48,16 @@ def _simplified(graph: ForwardGraph) -> ForwardGraph:
     return optimized(graph, _SIMPLER)
 
 
-SAFE = (Pass("simplify", _simplified, EXACT), Pass("fold", fold, EXACT), Pass("biases", write_biases, EXACT),
-        Pass("pads", merge_pads, EXACT))
+SAFE = (
+    Pass("simplify", _simplified, EXACT),
+    Pass("fold", fold, EXACT),
+    Pass("sums", write_sums, EXACT),
+    Pass("biases", write_biases, EXACT),
+    Pass("pads", merge_pads, EXACT),
+    Pass("reshapes", simplify_reshapes, EXACT),
+    Pass("gelu", write_gelus, EXACT),
+    Pass("layer_norms", write_layer_norms, EXACT),
+)
 BFLOAT16 = (*SAFE, Pass("bfloat16", to_bfloat16, ROUGH))
 
 LEVELS: Mapping[str, Level] = MappingProxyType({

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -64,3 +65,16 @@ def graph_from(build: Any, *shape: int | None) -> ForwardGraph:
     with graph.as_default():
         tensor = build(tf.compat.v1.placeholder(tf.float32, shape, name="x"))
     return ForwardGraph(graph.as_graph_def(), {"x": "x"}, (tensor.name,))
+
+
+def operations_in_a_session(graph: ForwardGraph, rows: Mapping[str, NDArray[Any]]) -> list[Any]:
+    """The nodes that a session, and so a server, makes of a graph before it runs it."""
+    held = tf.Graph()
+    with held.as_default():
+        tf.graph_util.import_graph_def(graph.graph_def, name="")
+    options = tf.compat.v1.RunOptions(output_partition_graphs=True)
+    told = tf.compat.v1.RunMetadata()
+    with tf.compat.v1.Session(graph=held) as session:
+        session.run(list(graph.outputs), {f"{graph.inputs[name]}:0": array for name, array in rows.items()}, options,
+                    told)
+    return [node for part in told.partition_graphs for node in part.node]
