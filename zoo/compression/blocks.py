@@ -90,12 +90,10 @@ def influences(model: keras.Model, blocks: Sequence[Block], batches: Any) -> np.
     Raises:
         ArgumentError: There are no data.
     """
-    watched = keras.Model(model.inputs, [tensor for block in blocks for tensor in (block.before, block.after)])
+    watched = keras.Model(model.input, [tensor for block in blocks for tensor in (block.before, block.after)])
 
     @tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]
     def turned(inputs: Any) -> Any:
-        if isinstance(inputs, dict):
-            inputs = [inputs[tensor.name] for tensor in model.inputs]
         tensors = watched(inputs, training=False)
         return tf.stack([tf.reduce_mean(1.0 + keras.losses.cosine_similarity(before, after))  # Keras's has minus
                          for before, after in zip(tensors[::2], tensors[1::2], strict=True)])

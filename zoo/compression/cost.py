@@ -54,6 +54,18 @@ def cost_of(model: keras.Model, *, steps: int = DEFAULT_STEPS) -> Cost:
                 round(parameters * _BYTES / 1e6, 3))
 
 
+def comparison(before: Cost, after: Cost) -> str:
+    """Says in a few words what a model costs against what it cost."""
+    zeros = after.parameters - after.nonzero
+    many = zeros > 1.5 * (before.parameters - before.nonzero) + 100
+    said = [f"{before.parameters:,} -> {after.parameters:,} parameters ({after.parameters / before.parameters:.0%})"
+            + (f", {zeros / after.parameters:.1%} of them zero" if many else "")]
+    if before.flops and after.flops != before.flops:
+        said.append(f"{before.flops / 1e6:,.1f} -> {after.flops / 1e6:,.1f} MFLOP per example "
+                    f"({after.flops / before.flops:.0%})")
+    return ", ".join([*said, f"{before.megabytes:.1f} -> {after.megabytes:.1f} MB"])
+
+
 def flops_of(model: keras.Model, *, steps: int = DEFAULT_STEPS) -> int:
     """Counts the additions and multiplications of products and convolutions in the forward graph, for one example."""
     specs = [tf.TensorSpec([1, *_sizes(tensor.shape[1:], steps)], tensor.dtype, name=tensor.name)

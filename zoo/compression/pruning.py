@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from zoo.compression.blocks import chosen_blocks, influences, removable_blocks
-from zoo.compression.cost import Cost, cost_of
+from zoo.compression.cost import Cost, comparison, cost_of
 from zoo.compression.criteria import importances
 from zoo.compression.parts import Group
 from zoo.compression.selection import least_important
@@ -77,12 +77,7 @@ class PruningReport:
 
     def summary(self) -> str:
         """Returns it in a few words."""
-        before, after = self.before, self.after
-        zeros = f", {1.0 - after.nonzero / after.parameters:.1%} of them zero" if self.method == "magnitude" else ""
-        arithmetic = (f", {before.flops / 1e6:,.1f} -> {after.flops / 1e6:,.1f} MFLOP per example"
-                      f" ({after.flops / before.flops:.0%})" if before.flops and after.flops != before.flops else "")
-        return (f"{before.parameters:,} -> {after.parameters:,} parameters ({after.parameters / before.parameters:.0%})"
-                f"{zeros}{arithmetic}, {before.megabytes:.1f} -> {after.megabytes:.1f} MB")
+        return comparison(self.before, self.after)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -105,10 +105,12 @@ class _Tracer:
                     self._same if own and name in _CHANNELWISE_OPERATIONS else _unknown)
         if kind in ATTENTION:
             return self._attended
-        if getattr(operation, "data_format", None) == "channels_first" or _mixes_channels(operation):
+        if getattr(operation, "data_format", None) == "channels_first":
             return _unknown
         if kind in _WEIGHTED:
             return self._weighted
+        if _mixes_channels(operation):
+            return _unknown
         if kind in _DEPTHWISE:
             return self._depthwise
         if kind in _CHANNELWISE or kind is layers.Activation:
@@ -155,6 +157,8 @@ class _Tracer:
         if layer.use_bias:
             self.parts.use(layer.bias, 0, made, "follows")
         self.parts.count(layer, "units" if dense else "filters", made)
+        if _mixes_channels(layer):
+            self._keep(made)
         self.seen[id(layer)] = read, made
         return made
 
