@@ -35,7 +35,8 @@ def quantized(edit: GraphEdit, name: str, tensor: str, grid: Grid) -> Stored:
     """Rounds a float32 tensor."""
     mode, rounding = ("MIN_FIRST", "HALF_AWAY_FROM_ZERO") if grid.zero else ("SCALED", "HALF_TO_EVEN")
     node = edit.add(f"{name}/quantized", "QuantizeV2", [tensor, *_range(edit, name, grid)], {
-        "T": number_type(grid.dtype), "mode": text(mode), "round_mode": text(rounding), "narrow_range": flag(False),
+        "T": number_type(grid.dtype), "mode": text(mode), "round_mode": text(rounding),
+        "narrow_range": flag(grid.signed),  # without it a signed number is up to a whole step off
         "ensure_minimum_range": tf.compat.v1.AttrValue(f=0.0), "axis": tf.compat.v1.AttrValue(i=-1)})
     return Stored(node.name, grid)
 
