@@ -110,10 +110,11 @@ def _reason_of(level: str, record: Mapping[str, Any]) -> str:
         return ""
     if "reason" in record:
         return f"the graph is what Keras computes: {record['reason']}"
-    final = LEVELS[level].final
+    wanted = [name for name, precision in LEVELS[level].precisions.items() if precision == LEVELS[level].precision]
     steps = {step["name"]: step for step in record.get("passes", ())}
-    if final and not steps.get(final, {}).get("kept"):
-        return f"its step {final} was left out: {steps.get(final, {}).get('reason') or 'it was not run'}"
+    if wanted and not any(steps.get(name, {}).get("kept") for name in wanted):
+        reasons = [f"{name}: {steps.get(name, {}).get('reason') or 'it was not run'}" for name in wanted]
+        return f"what it is for was left out ({'; '.join(reasons)})"
     return ""
 
 

@@ -73,6 +73,6 @@ def optimize_forward(model: Any, inputs: Mapping[str, Any], level: str, weights:
         rewritten = rewriting.graph.as_rewritten(frozen=frozen)
     except (ExportError, ValueError, tf.errors.OpError) as error:
         return Optimized(None, asked | {"reason": " ".join(str(error).split())[:300]})
-    precision = chosen.precision if rewriting.kept(chosen.final) else "float32"
+    precision = chosen.precision_with(rewriting.kept)
     return Optimized(rewritten, asked | rewriting.to_dict() | {"weights": weights, "precision": precision}, precision,
                      rewriting.graph.size_bytes if frozen else 0)

@@ -136,12 +136,15 @@ def _call(graph_def: Any, names: Mapping[str, str], outputs: Sequence[str], weig
 def _lifted(graph_def: Any) -> dict[str, Any]:
     """Turns large constants of a graph into placeholders, and returns the variables that feed them by name."""
     variables = {}
-    for node in graph_def.node:
+    for node in list(graph_def.node):
         if node.op != "Const" or node.attr["value"].ByteSize() < _SMALLEST_WEIGHT_BYTES:
             continue
         value = tf.make_ndarray(node.attr["value"].tensor)
-        if np.issubdtype(value.dtype, np.integer) or value.dtype == object:
-            continue
+        if value.dtype.fields:  # TensorFlow's quantised numbers, which no variable holds
+            node = _as_bytes(graph_def, node)
+            value = value.view(np.int8 if node.attr["dtype"].type == tf.int8.as_datatype_enum else np.uint8)
+        elif value.dtype == object or np.issubdtype(value.dtype, np.integer) and value.itemsize > 1:
+            continue  # whole numbers of more than a byte are rather shapes and places than weights
         # Named by its node: the order of variables in a checkpoint, and so its bytes, then is that of the graph.
         variables[node.name] = tf.Variable(value, trainable=False, dtype=tf.as_dtype(node.attr["dtype"].type),
                                            name=node.name.replace("/", "_"))
@@ -151,3 +154,17 @@ def _lifted(graph_def: Any) -> dict[str, Any]:
         node.attr["dtype"].type = dtype
         node.attr["shape"].shape.CopyFrom(tf.TensorShape(value.shape).as_proto())
     return variables
+
+
+def _as_bytes(graph_def: Any, node: Any) -> Any:
+    """Makes a constant of quantised numbers a view of plain bytes; returns the constant of those."""
+    dtype = tf.as_dtype(node.attr["dtype"].type)
+    plain = tf.int8 if dtype == tf.qint8 else tf.uint8
+    held = graph_def.node.add(name=f"{node.name}/bytes", op="Const")
+    held.attr["dtype"].type = plain.as_datatype_enum
+    node.op = "Bitcast"
+    node.attr.clear()
+    node.input[:] = [held.name]
+    node.attr["T"].type = plain.as_datatype_enum
+    node.attr["type"].type = dtype.as_datatype_enum
+    return held

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from serving.export.optimize.graph import Array, ForwardGraph
 from serving.export.optimize.grappler import optimized
+from serving.export.optimize.int8.selection import EightBitConvolutions
 from serving.export.optimize.passes.bfloat16 import to_bfloat16
 from serving.export.optimize.passes.biases import write_biases
 from serving.export.optimize.passes.folding import fold
@@ -23,6 +24,8 @@ NONE = "none"
 EXACT = 1e-5
 # Eight bits of mantissa through some dozens of layers.
 ROUGH = 3e-2
+# Eight bits in all, through some dozens of layers: an order of classes holds, their probabilities move a little.
+COARSE = 0.1
 _SIMPLER = ("function", "constfold", "arithmetic", "dependency")
 
 # Rows to learn the ranges of activations from: sets of arrays [N, ...] by pinned input name.
@@ -35,13 +38,25 @@ class Level:
 
     Attributes:
         passes: Makes its passes for a model; those of int8 learn from the calibration rows.
-        precision: The numbers that the result computes in: "float32", "bfloat16" or "int8".
-        final: The name of the pass without which the result is not of that precision; empty if there is none.
+        precisions: The numbers that the result computes in, "bfloat16" or "int8", by the name of the pass that makes
+            it do so, the fewest bits first. Without any of them it is "float32".
     """
 
     passes: Callable[[Calibration], Sequence[Pass]]
-    precision: str = "float32"
-    final: str = ""
+    precisions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def precision(self) -> str:
+        """The numbers that it is for."""
+        return next(iter(self.precisions.values()), "float32")
+
+    def precision_with(self, kept: Callable[[str], bool]) -> str:
+        """The numbers that a result computes in.
+
+        Args:
+            kept: Whether the pass of a name was kept.
+        """
+        return next((precision for name, precision in self.precisions.items() if kept(name)), "float32")
 
 
 def _simplified(graph: ForwardGraph) -> ForwardGraph:
@@ -60,7 +75,15 @@ SAFE = (
 )
 BFLOAT16 = (*SAFE, Pass("bfloat16", to_bfloat16, ROUGH))
 
+
+def _int8(calibration: Calibration) -> Sequence[Pass]:
+    convolutions = EightBitConvolutions(calibration, COARSE)
+    return (*SAFE, Pass("int8_convolutions", convolutions.rewrite, COARSE, convolutions.details),
+            Pass("bfloat16", to_bfloat16, COARSE + ROUGH))
+
+
 LEVELS: Mapping[str, Level] = MappingProxyType({
     "safe": Level(lambda _: SAFE),
-    "bfloat16": Level(lambda _: BFLOAT16, "bfloat16", "bfloat16"),
+    "bfloat16": Level(lambda _: BFLOAT16, {"bfloat16": "bfloat16"}),
+    "int8": Level(_int8, {"int8_convolutions": "int8", "bfloat16": "bfloat16"}),
 })

@@ -18,11 +18,19 @@ UNCHANGED = "it found nothing to change"
 
 @dataclass(frozen=True)
 class Pass:
-    """A rewrite, and the largest relative error, against the original, with which its result is kept."""
+    """A rewrite, and when its result is kept.
+
+    Attributes:
+        name: Its name.
+        rewrite: What it does; ValueError for a graph that it is not for.
+        bound: The largest relative error, against the original, with which its result is kept.
+        details: What there is to say about its last run, JSON-ready.
+    """
 
     name: str
     rewrite: Callable[[ForwardGraph], ForwardGraph]
     bound: float
+    details: Callable[[], Mapping[str, Any]] = dict
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,7 @@ class PassReport:
         error_before_activation: See `Agreement`.
         same_label: See `Agreement`.
         reason: Why it was not kept; empty if it was.
+        details: What the pass itself says about it, JSON-ready.
     """
 
     name: str
@@ -46,6 +55,7 @@ class PassReport:
     error_before_activation: float | None = None
     same_label: float | None = None
     reason: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -120,7 +130,8 @@ def _tried(step: Pass, graph: ForwardGraph, expected: Answers,
         return graph, PassReport(step.name, False, len(graph.graph_def.node), reason=_line(error))
     nodes = len(candidate.graph_def.node)
     return candidate, PassReport(step.name, found.worst <= step.bound, nodes, _digits(found.error),
-                                 _digits(found.error_before_activation), found.same_label, _too_far(found, step.bound))
+                                 _digits(found.error_before_activation), found.same_label, _too_far(found, step.bound),
+                                 step.details())
 
 
 def _too_far(found: Agreement, bound: float) -> str:

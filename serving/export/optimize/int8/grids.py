@@ -96,4 +96,5 @@ def _widening(integers: Array) -> Array:
         return np.ones(integers.shape[-1])
     pairs = [np.maximum(part[1:], 0) + np.maximum(part[:-1], 0) for part in (flat, -flat)]
     # Rounding moves each of the two by half a step at most.
-    return np.maximum(np.maximum(*pairs).max(axis=0) / (_LARGEST_PAIR - 1), 1.0)
+    widening: Array = np.maximum(np.maximum(*pairs).max(axis=0) / (_LARGEST_PAIR - 1), 1.0)
+    return widening

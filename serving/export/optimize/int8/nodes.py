@@ -121,14 +121,14 @@ def joined(edit: GraphEdit, node: Any, sources: Sequence[Stored]) -> Stored:
 # === Parts ===
 
 def _range(edit: GraphEdit, name: str, grid: Grid) -> tuple[str, str]:
-    return (edit.add_constant(f"{name}/low", np.float32(grid.low)),
-            edit.add_constant(f"{name}/high", np.float32(grid.high)))
+    return (edit.add_constant(f"{name}/low", np.array(grid.low, np.float32)),
+            edit.add_constant(f"{name}/high", np.array(grid.high, np.float32)))
 
 
 def _kernel_range(edit: GraphEdit, name: str, grid: Grid) -> tuple[str, str]:
     """The range as convolutions know it, without a zero of its own: the bias has it."""
     low, high = (grid.low, grid.high) if grid.signed else (0.0, grid.high - grid.low)
-    return edit.add_constant(f"{name}_low", np.float32(low)), edit.add_constant(f"{name}_high", np.float32(high))
+    return edit.add_constant(f"{name}_low", np.array(low, np.float32)), edit.add_constant(f"{name}_high", np.array(high, np.float32))
 
 
 def _dequantize(grid: Grid) -> Mapping[str, Any]:
