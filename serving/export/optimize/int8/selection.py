@@ -1,0 +1,90 @@
+"""Which convolutions are given eight bits: all whose own error is small, and not more than the whole can bear."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from serving.export.optimize.agreement import Agreement, Answers, agreement, answers_of
+from serving.export.optimize.graph import Array, ForwardGraph
+from serving.export.optimize.int8.accuracy import LayerAccuracy, signal_to_noise, some_rows, summary
+from serving.export.optimize.int8.calibration import MSE, ranges
+from serving.export.optimize.int8.convolutions import Ranges, in_eight_bits, tensors_of
+from serving.export.optimize.int8.layers import Layer, layers_of
+
+# Below this there is more noise in a layer's result than a sixth of its amplitude.
+WORST_DECIBELS = 15.0
+_ROWS_TO_JUDGE_ON = 32
+_TRIES = 5
+_SHARE_PER_TRY = 0.15
+
+
+@dataclass
+class EightBitConvolutions:
+    """The pass that gives convolutions eight bits, and what it says about it afterwards.
+
+    Attributes:
+        calibration: Sets of rows: arrays [N, ...] by pinned input name.
+        bound: The largest relative error of the whole, on the calibration rows, that it is content with. It leaves out
+            the worst layers until that is reached, or few are left.
+        method: How ranges are learned, see `calibration.ranges`.
+        known: Ranges that need no learning, by name of the tensor's node.
+    """
+
+    calibration: Sequence[Mapping[str, Array]] = field(repr=False)
+    bound: float
+    method: str = MSE
+    known: Ranges = field(default_factory=dict, repr=False)
+    _details: Mapping[str, Any] = field(default_factory=dict, init=False, repr=False)
+
+    def details(self) -> Mapping[str, Any]:
+        """What the manifest says of the last graph that was rewritten, JSON-ready."""
+        return self._details
+
+    def rewrite(self, graph: ForwardGraph) -> ForwardGraph:
+        """Returns the graph with convolutions in eight bits.
+
+        Raises:
+            ValueError: It has none, none of them may, or there is no row to learn ranges from.
+        """
+        layers = layers_of(graph)
+        if not layers:
+            raise ValueError("there is no convolution with constant weights")
+        learned = {**ranges(graph, tensors_of(layers), self.calibration, self.method), **self.known}
+        rows = some_rows(self.calibration, _ROWS_TO_JUDGE_ON)
+        decibels = signal_to_noise(graph, layers, learned, rows)
+        accuracies = [_judged(layer, decibels[layer.end]) for layer in layers]
+        rewritten, found, accuracies = self._within_bound(graph, layers, learned, rows, accuracies)
+        count = sum(len(next(iter(each.values()))) for each in self.calibration)
+        self._details = {"method": self.method, "rows": count, "error": float(f"{found.worst:.2g}"),
+                         "same_label": found.same_label, **summary(accuracies)}
+        return rewritten
+
+    def _within_bound(self, graph: ForwardGraph, layers: Sequence[Layer], learned: Ranges,
+                      rows: Sequence[Mapping[str, Array]],
+                      accuracies: list[LayerAccuracy]) -> tuple[ForwardGraph, Agreement, list[LayerAccuracy]]:
+        expected: Answers = answers_of(graph, rows)
+        for tries_left in reversed(range(_TRIES)):
+            chosen = [layer for layer, accuracy in zip(layers, accuracies, strict=True) if not accuracy.reason]
+            if not chosen:
+                raise ValueError("every convolution would lose too much with eight bits")
+            rewritten = in_eight_bits(graph, chosen, learned)
+            found = agreement(expected, answers_of(rewritten, rows))
+            if found.worst <= self.bound or not tries_left:
+                break
+            accuracies = _without_worst(accuracies, f"with it the whole is {found.worst:.2g} off")
+        return rewritten, found, accuracies
+
+
+def _judged(layer: Layer, decibels: float) -> LayerAccuracy:
+    reason = f"{decibels:.0f} dB over the noise, wanted are {WORST_DECIBELS:.0f}" if decibels < WORST_DECIBELS else ""
+    return LayerAccuracy(layer.node.name, decibels, reason)
+
+
+def _without_worst(accuracies: Sequence[LayerAccuracy], reason: str) -> list[LayerAccuracy]:
+    """With a share of the layers in eight bits, those of the most noise, left as they are."""
+    done = sorted((accuracy for accuracy in accuracies if not accuracy.reason), key=lambda accuracy: accuracy.decibels)
+    worst = {accuracy.name for accuracy in done[:math.ceil(_SHARE_PER_TRY * len(done))]}
+    return [replace(accuracy, reason=reason) if accuracy.name in worst else accuracy for accuracy in accuracies]
