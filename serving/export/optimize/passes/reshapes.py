@@ -1,15 +1,20 @@
 """Reshapes, and the arithmetic on shapes around them, that a graph can do without.
 
 A Transformer goes to rows and back in each block. Of a chain of reshapes only the last one counts, and what is asked
-of the shape of a reshaped tensor is often what it was reshaped to.
+of the shape of a reshaped tensor is often what it was reshaped to. A product is joined with the residual sum behind it
+only where TensorFlow sees that both have the same number of rows.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import tensorflow as tf
+
 from serving.export.optimize.edit import GraphEdit, node_of
 from serving.export.optimize.graph import ForwardGraph
+from serving.export.optimize.passes.attributes import FIRST, RESHAPE, SHAPE, number_type, whole
 from serving.export.optimize.passes.shapes import Shapes, static_shapes
 
 # They give the shape of their first input.
@@ -30,6 +35,8 @@ def simplify_reshapes(graph: ForwardGraph) -> ForwardGraph:
         size = _known_size(edit, node)
         if size is not None and not edit.is_output(node):
             edit.bypass(node, size)
+    for node in edit.of_kind("AddV2"):
+        _tie_rows(edit, node, shapes)
     return edit.finished()
 
 
@@ -56,3 +63,28 @@ def _known_size(edit: GraphEdit, node: Any) -> str | None:
     size = wished.input[int(place.reshape(-1)[0])] if 0 <= place.reshape(-1)[0] < len(wished.input) else None
     value = edit.constant(size) if size is not None else None
     return None if value is not None and value < 1 else size
+
+
+def _tie_rows(edit: GraphEdit, total: Any, shapes: Shapes) -> None:
+    """Takes the rows of a product's input from the tensor that its result is added to, where a reshape makes them."""
+    for place in (0, 1):
+        bias, other = edit.source(total, place), total.input[1 - place]
+        product = edit.source(bias, 0) if bias.op == "BiasAdd" else bias
+        rows = edit.source(product, 0) if product.op == "MatMul" else None
+        if rows is None or rows.op != "Reshape" or not edit.has_one_consumer(rows):
+            continue
+        wished, shape = edit.constant(rows.input[1]), shapes.get(node_of(other), ())
+        if wished is None or len(wished) != 2 or wished[0] != -1 or len(shape) != 2 or shape[0] is not None:
+            continue
+        name = f"{rows.name}/rows"
+        own = edit.add(name, "Shape", [other], SHAPE).name
+        if shape[1] != wished[1]:
+            ends = [edit.add_constant(name, np.array([number], np.int32)) for number in (0, 1, 1)]
+            count = edit.add(name, "StridedSlice", [own, *ends], FIRST).name
+            width = edit.add_constant(name, wished[1:].astype(np.int32))
+            axis = edit.add_constant(name, np.array(0, np.int32))
+            own = edit.add(name, "ConcatV2", [count, width, axis],
+                           {"T": number_type(tf.int32), "N": whole(2), "Tidx": number_type(tf.int32)}).name
+        edit.set_inputs(rows, [rows.input[0], own])
+        rows.attr["Tshape"].CopyFrom(RESHAPE["Tshape"])
+        return

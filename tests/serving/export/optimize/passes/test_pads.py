@@ -61,3 +61,19 @@ def test_a_pad_with_two_readers_serves_both() -> None:
     graph = graph_from(build, None, 7, 8, 4)
     rows = {"x": GENERATOR.normal(0, 1, (2, 7, 8, 4)).astype(np.float32)}
     np.testing.assert_allclose(merge_pads(graph).run(rows)[0], graph.run(rows)[0], rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize(("size", "kernel", "around", "merged"), [
+    ((8, 6), 3, ((0, 1), (0, 1)), True), ((7, 6), 3, ((1, 1), (0, 1)), True), ((8, 6), 5, ((1, 2), (1, 2)), True),
+    ((8, 6), 3, ((1, 0), (0, 1)), False), ((8, 6), 3, ((1, 1), (1, 1)), False), ((None, 6), 3, ((0, 1), (0, 1)), False),
+], ids=str)
+def test_pads_before_depthwise_convolutions(size: tuple[int | None, int], kernel: int,
+                                            around: tuple[tuple[int, int], ...], merged: bool) -> None:
+    """Where a stride of 2 is padded as "SAME" does it, the Pad is gone; anything else stays."""
+    weights = GENERATOR.normal(0, 1, (kernel, kernel, 4, 1)).astype(np.float32)
+    graph = graph_from(lambda x: tf.nn.relu(tf.nn.depthwise_conv2d(tf.pad(x, [(0, 0), *around, (0, 0)]), weights,
+                                                                   [1, 2, 2, 1], "VALID")), None, *size, 4)
+    result = merge_pads(graph)
+    assert any("Pad" in node.op for node in result.graph_def.node) is not merged
+    rows = {"x": GENERATOR.normal(0, 1, (2, size[0] or 8, size[1], 4)).astype(np.float32)}
+    np.testing.assert_allclose(result.run(rows)[0], graph.run(rows)[0], rtol=1e-5, atol=1e-5)
