@@ -143,7 +143,7 @@ def _lifted(graph_def: Any) -> dict[str, Any]:
         if value.dtype.fields:  # TensorFlow's quantised numbers, which no variable holds
             node = _as_bytes(graph_def, node)
             value = value.view(np.int8 if node.attr["dtype"].type == tf.int8.as_datatype_enum else np.uint8)
-        elif value.dtype == object or np.issubdtype(value.dtype, np.integer) and value.itemsize > 1:
+        elif value.dtype == object or (np.issubdtype(value.dtype, np.integer) and value.itemsize > 1):
             continue  # whole numbers of more than a byte are rather shapes and places than weights
         # Named by its node: the order of variables in a checkpoint, and so its bytes, then is that of the graph.
         variables[node.name] = tf.Variable(value, trainable=False, dtype=tf.as_dtype(node.attr["dtype"].type),

@@ -128,7 +128,8 @@ def _range(edit: GraphEdit, name: str, grid: Grid) -> tuple[str, str]:
 def _kernel_range(edit: GraphEdit, name: str, grid: Grid) -> tuple[str, str]:
     """The range as convolutions know it, without a zero of its own: the bias has it."""
     low, high = (grid.low, grid.high) if grid.signed else (0.0, grid.high - grid.low)
-    return edit.add_constant(f"{name}_low", np.array(low, np.float32)), edit.add_constant(f"{name}_high", np.array(high, np.float32))
+    return (edit.add_constant(f"{name}_low", np.array(low, np.float32)),
+            edit.add_constant(f"{name}_high", np.array(high, np.float32)))
 
 
 def _dequantize(grid: Grid) -> Mapping[str, Any]:
