@@ -59,6 +59,9 @@ ALLOWED: dict[str, set[str]] = {
     "zoo.teaching": GROUND | {"zoo.bundle", "zoo.compression"},
     "zoo.retraining": GROUND | {"zoo.bundle", "zoo.bundle_index", "zoo.data_source", "zoo.run_folder", "zoo.runs",
                                 "zoo.training"},
+    "zoo.pruned_runs": GROUND | {"zoo.bundle", "zoo.bundle_index", "zoo.compression", "zoo.data", "zoo.data_source",
+                                 "zoo.evaluation", "zoo.retraining", "zoo.run_folder", "zoo.runs", "zoo.teaching",
+                                 "zoo.training"},
     "zoo": GROUND | {"zoo.registry"},
     "zoo.console": {"zoo.errors"},
     "zoo.cli_options": GROUND,
@@ -67,6 +70,7 @@ ALLOWED: dict[str, set[str]] = {
     "zoo.search_winner": GROUND | {"zoo.bundle_index", "zoo.data_source"},
     "zoo.cli_build": {"zoo"},
     "zoo.cli_training": {"zoo"},
+    "zoo.cli_pruning": {"zoo"},
     "zoo.__main__": {"zoo.cli", "zoo.console"},
     "serving": set(),
     "serving.errors": set(),
@@ -104,11 +108,11 @@ ALLOWED: dict[str, set[str]] = {
 }
 
 # These may import our own packages inside functions, so that `zoo --help` is quick.
-LAZY_IMPORTERS = ("zoo.cli", "zoo.cli_build", "zoo.cli_training", "serving.cli", "serving.cli_export",
-                  "serving.cli_predict", "serving.cli_drift", "tuning.cli")
+LAZY_IMPORTERS = ("zoo.cli", "zoo.cli_build", "zoo.cli_training", "zoo.cli_pruning", "serving.cli",
+                  "serving.cli_export", "serving.cli_predict", "serving.cli_drift", "tuning.cli")
 
 # These stand on top and may import anything of the packages named in their row.
-ON_TOP = ("zoo.cli", "zoo.cli_build", "zoo.cli_training", "serving.cli", "serving.cli_export",
+ON_TOP = ("zoo.cli", "zoo.cli_build", "zoo.cli_training", "zoo.cli_pruning", "serving.cli", "serving.cli_export",
           "serving.cli_predict", "serving.cli_drift", "serving.demo", "serving.export", "tuning", "tuning.spaces",
           "tuning.hypermodel", "tuning.programs",
           "tuning.executors")
@@ -117,8 +121,8 @@ ON_TOP = ("zoo.cli", "zoo.cli_build", "zoo.cli_training", "serving.cli", "servin
 LIGHT = ("zoo.errors", "zoo.preprocessing_spec", "zoo.spec", "zoo.catalog", "zoo.name_search", "zoo.registry",
          "zoo.build_arguments", "zoo.bundle_index", "zoo.data_source",
          "zoo", "zoo.console", "zoo.cli", "zoo.cli_options", "zoo.cli_data", "zoo.cli_build",
-         "zoo.cli_training", "zoo.search_winner", "serving", "serving.errors", "serving.fixed_weights",
-         "serving.manifest",
+         "zoo.cli_training", "zoo.cli_pruning", "zoo.search_winner", "serving", "serving.errors",
+         "serving.fixed_weights", "serving.manifest",
          "serving.repository", "serving.protocol", "serving.client", "serving.cli",
          "serving.cli_export", "serving.cli_predict", "serving.cli_drift", "tuning.errors", "tuning.trial",
          "tuning.objectives",

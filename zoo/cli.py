@@ -1,4 +1,4 @@
-"""The `zoo` command: list, info, search here; cli_build.py and cli_training.py; more through "zoo.commands".
+"""The `zoo` command: list, info, search here, the rest in cli_*.py; more through "zoo.commands".
 
 Heavy imports stand inside the commands that need them, so that `zoo --help` and `zoo list` are quick.
 """
@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from zoo import cli_build, cli_training
+from zoo import cli_build, cli_pruning, cli_training
 from zoo.cli_data import complete_model
 from zoo.registry import default_registry
 from zoo.spec import ModelSpec
@@ -37,6 +37,7 @@ def application() -> typer.Typer:
     app.command("search")(search_command)
     cli_build.register(app)
     cli_training.register(app)
+    cli_pruning.register(app)
     for entry_point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
         try:
             entry_point.load()(app)
