@@ -1,8 +1,9 @@
 """Numbers rounded to eight bits while a model learns, and the gradient that passes as if they were not.
 
-The grid is the one on which an int8 export computes: a tensor without negative values has 255 steps over [0, high], any
-other 127 steps to each side of 0, where m is the larger of -low and high; a kernel has 127 steps to each side of 0, as
-far as the largest weight of each output channel. A factor per channel, such as that of a batch normalisation which is
+The grid is the one on which an int8 export computes. A tensor without negative values has 255 steps over [0, high]. Any
+other has 127 steps to each side of 0 where a convolution reads it, as far as the larger of -low and high, and 255 steps
+over [low, high] with 0 among them where dense layers alone do. A kernel has 127 steps to each side of 0, as far as the
+largest weight of each output channel. A factor per channel, such as that of a batch normalisation which is
 folded into the kernel, scales the grid with the weights, so folding changes no rounding.
 """
 
@@ -54,22 +55,38 @@ class MovingRange:
         return float(low), float(high)
 
 
-def rounded_activations(x: Any, low: Any, high: Any) -> Any:
+def rounded_activations(x: Any, low: Any, high: Any, *, shifted: bool = False) -> Any:
     """Rounds a tensor to the grid of a range; what lies outside is cut off and gets no gradient.
 
     Args:
         x: float32 of any shape.
-        low: The range's lower end, float32 []; below 0 the grid has both signs.
-        high: Its upper end.
+        low: The range's lower end, float32 [], at most 0; below 0 the grid has both signs.
+        high: Its upper end, at least 0.
+        shifted: Whether a grid with both signs follows the range, instead of being alike on both sides.
 
     Returns:
         float32 of the same shape.
     """
+    bottom, step, steps = _shifted_grid(low, high) if shifted else _even_grid(low, high)
+    inside = tf.clip_by_value(x, bottom, bottom + steps * step)
+    return inside + tf.stop_gradient(tf.round(inside / step) * step - inside)
+
+
+def _even_grid(low: Any, high: Any) -> tuple[Any, Any, Any]:
+    """Returns the lowest number, the width of a step and how many steps there are."""
     signed = low < 0.0
     reach = tf.maximum(tf.where(signed, tf.maximum(-low, high), high), _SMALLEST)
     step = reach / tf.where(signed, SIGNED_STEPS, UNSIGNED_STEPS)
-    inside = tf.clip_by_value(x, tf.where(signed, -reach, 0.0), reach)
-    return inside + tf.stop_gradient(tf.round(inside / step) * step - inside)
+    return tf.where(signed, -reach, 0.0), step, tf.where(signed, 2.0 * SIGNED_STEPS, UNSIGNED_STEPS)
+
+
+def _shifted_grid(low: Any, high: Any) -> tuple[Any, Any, Any]:
+    width = tf.maximum(high - low, _SMALLEST)
+    below = tf.clip_by_value(tf.round(-low / width * UNSIGNED_STEPS), 1.0, UNSIGNED_STEPS - 1.0)
+    wide_enough = tf.maximum(tf.maximum(-low / below, high / (UNSIGNED_STEPS - below)), _SMALLEST)
+    below = tf.where(low < 0.0, below, 0.0)
+    step = tf.where(low < 0.0, wide_enough, tf.maximum(high, _SMALLEST) / UNSIGNED_STEPS)
+    return -below * step, step, tf.constant(UNSIGNED_STEPS)
 
 
 def rounded_kernel(kernel: Any, *, depthwise: bool = False) -> Any:

@@ -69,12 +69,13 @@ class QuantizationAware:
         work = _Rounding()
         with ExitStack() as stack:
             producers = _producers(model, layers)
+            even = {id(maker) for layer in layers for maker in producers[id(layer)] if not _is_dense(layer)}
             for layer in layers:
                 reads_rounded = all(tensor_maker is not None for tensor_maker in producers[id(layer)])
                 stack.enter_context(_calling(layer, work.layer_call(layer, rounds_input=not reads_rounded)))
             makers = {id(maker): maker for found in producers.values() for maker in found if maker is not None}
             for maker in makers.values():
-                stack.enter_context(_calling(maker, work.output_call(maker)))
+                stack.enter_context(_calling(maker, work.output_call(maker, shifted=id(maker) not in even)))
             if self.statistics == "kept":
                 for layer in sublayers(model):
                     if isinstance(layer, keras.layers.BatchNormalization):
@@ -94,14 +95,14 @@ class _Rounding:
     # Ranges move while training and stand still in validation.
     watching: Any = field(default_factory=lambda: tf.Variable(1.0, trainable=False))
 
-    def round(self, name: str) -> Callable[[Any], Any]:
-        """Returns what rounds a tensor to the moving range of the given name."""
+    def round(self, name: str, *, shifted: bool) -> Callable[[Any], Any]:
+        """Returns what rounds a tensor to the moving range of the given name; see `rounded_activations`."""
         known = self.ranges.setdefault(name, MovingRange(f"range_{len(self.ranges)}"))
 
         def rounded(x: Any) -> Any:
             exact = tf.cast(x, tf.float32)
             known.watch(exact, self.watching)
-            return tf.cast(rounded_activations(exact, *known.bounds()), x.dtype)
+            return tf.cast(rounded_activations(exact, *known.bounds(), shifted=shifted), x.dtype)
 
         return rounded
 
@@ -109,7 +110,8 @@ class _Rounding:
         """Returns a layer's computation with a rounded kernel, and a rounded input where nobody else rounds it."""
         plain, kernel = layer.call, layer.kernel
         depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
-        round_input = self.round(f"{_path(layer)}{_INPUT}") if rounds_input else None
+        round_input = (self.round(f"{_path(layer)}{_INPUT}", shifted=_is_dense(layer))
+                       if rounds_input else None)
 
         def call(inputs: Any, *args: Any, **kwargs: Any) -> Any:
             if isinstance(inputs, keras.KerasTensor):
@@ -122,9 +124,9 @@ class _Rounding:
 
         return call
 
-    def output_call(self, maker: Any) -> Callable[..., Any]:
+    def output_call(self, maker: Any, *, shifted: bool) -> Callable[..., Any]:
         """Returns an operation's computation with its result rounded, which all that read it then share."""
-        plain, round_output = maker.call, self.round(_path(maker))
+        plain, round_output = maker.call, self.round(_path(maker), shifted=shifted)
 
         def call(*args: Any, **kwargs: Any) -> Any:
             result = plain(*args, **kwargs)
@@ -150,6 +152,10 @@ def _producers(model: keras.Model, layers: list[Any]) -> dict[int, list[Any]]:
                      and len(maker._inbound_nodes[0].output_tensors) == 1 for maker in makers)
         found[id(layer)] = makers if usable else [None]
     return found
+
+
+def _is_dense(layer: Any) -> bool:
+    return isinstance(layer, keras.layers.Dense)
 
 
 def _maker(tensor: Any) -> Any:
