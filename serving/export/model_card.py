@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from serving.export.candidates_card import compared_exports
 from serving.manifest import Manifest, SignatureContract
 
 MODEL_CARD_FILE = "MODEL_CARD.md"
@@ -33,6 +34,8 @@ def model_card(manifest: Manifest) -> str:
     ]
     if manifest.optimization:
         sections.insert(3, ["## How its graph was rewritten", *_rewriting(manifest.optimization)])
+    if "selection" in manifest.optimization:
+        sections.insert(4, ["## Which exports were compared", *compared_exports(manifest.optimization)])
     return "\n\n".join("\n".join([section[0], "", *section[1:]]) for section in sections) + "\n"
 
 
