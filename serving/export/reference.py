@@ -14,6 +14,8 @@ from serving.export.answers import RANKED_TASKS, Answers
 from serving.export.examples import FEATURE_OF_INPUT
 from serving.export.generation_reference import generated, generation_inputs, scored
 from serving.export.golden import certain_positions, encode
+from serving.export.optimize.agreement import Answers as Compared
+from serving.export.optimize.agreement import agreement
 from serving.export.raw_inputs import TRUNCATED_OUTPUT, in_order, reads_texts
 from serving.export.samples import Samples, strings
 from serving.export.servable_module import Forward, arranged
@@ -45,13 +47,14 @@ class AsWritten:
     """
 
     def __init__(self, model: Any, forward: Forward) -> None:
-        self.inputs = model.inputs
+        self.inputs, self.input = model.inputs, model.inputs
         self._forward = forward
 
-    def __call__(self, inputs: Any, training: bool = False) -> list[Any]:
-        """Returns the outputs in their order; `training` is what Keras asks, and False."""
+    def __call__(self, inputs: Any, training: bool = False) -> Any:
+        """Returns the output, or a list of them in their order; `training` is what Keras asks, and False."""
         outputs = self._forward.call(*map(tf.convert_to_tensor, tf.nest.flatten(inputs)))
-        return [outputs[name] for name in self._forward.outputs]
+        all_of_them = [outputs[name] for name in self._forward.outputs]
+        return all_of_them[0] if len(all_of_them) == 1 else all_of_them
 
 
 def tolerance_for(model: Any, *, precision: str = "float32") -> dict[str, float]:
@@ -65,6 +68,25 @@ def tolerance_for(model: Any, *, precision: str = "float32") -> dict[str, float]
     if precision == "int8":
         return dict(_INTEGER_TOLERANCE)
     return dict(_LOW_PRECISION_TOLERANCE if low or precision != "float32" else _FLOAT32_TOLERANCE)
+
+
+def how_far(model: Any, forward: Forward, samples: Samples) -> dict[str, float | None]:
+    """Compares what is written with the Keras model, on the samples as tensors.
+
+    Args:
+        model: The keras.Model.
+        forward: What is written of it.
+        samples: The requests.
+
+    Returns:
+        JSON-ready: "error", the largest difference relative to the largest output, and "same_label", the share of
+        places with the same best label or next token.
+    """
+    tensors = [tf.constant(array) for array in samples.tensors.values()]
+    both = [Compared((_flat(network(arranged(model, tensors), training=False)),), ())
+            for network in (model, AsWritten(model, forward))]
+    found = agreement(*both)
+    return {"error": float(f"{found.error:.2g}"), "same_label": found.same_label}
 
 
 def signature_inputs(name: str, samples: Samples) -> dict[str, Array]:
@@ -173,11 +195,14 @@ def transformed(transform: Any, record: ModelRecord, forward: Forward, samples: 
 
 def _outputs(model: Any, answers: Answers, tensors: list[Array]) -> dict[str, Array]:
     result = model(arranged(model, [tf.constant(tensor) for tensor in tensors]), training=False)
-    flat = [tf.cast(tensor, tf.float32).numpy() for tensor in tf.nest.flatten(result)]
-    outputs = dict(zip(answers.forward.outputs, flat, strict=True))
+    outputs = dict(zip(answers.forward.outputs, _flat(result), strict=True))
     for name, array in outputs.items():
         _check_numbers(name, array)
     return outputs
+
+
+def _flat(outputs: Any) -> list[Array]:
+    return [tf.cast(tensor, tf.float32).numpy() for tensor in tf.nest.flatten(outputs)]
 
 
 def _check_numbers(name: str, array: Array) -> None:

@@ -23,7 +23,7 @@ from serving.export.model_card import MODEL_CARD_FILE, model_card
 from serving.export.optimize.choice import VARIABLES, Optimized, optimize_forward
 from serving.export.optimize.levels import LEVELS, NONE
 from serving.export.raw_inputs import reads_texts
-from serving.export.reference import AsWritten, golden_vectors, signature_inputs, tolerance_for
+from serving.export.reference import AsWritten, golden_vectors, how_far, signature_inputs, tolerance_for
 from serving.export.rows import compared_rows, learned_rows
 from serving.export.samples import Samples, make_samples
 from serving.export.saved_model_file import make_canonical
@@ -227,8 +227,11 @@ def _prepare(model: Any, record: ModelRecord, options: ExportOptions, wish: Wish
         if decoder:
             signatures |= language_model_signatures(decoder, transform)
         rows = make_samples(forward, record, options.samples, transform)
-        judge = AsWritten(model, forward) if optimized.precision == "int8" else model
+        coarse = optimized.precision == "int8" or (decoder is not None and optimized.precision != "float32")
+        judge = AsWritten(model, forward) if coarse else model
         golden = golden_vectors(judge, answers, transform, signatures, rows, tolerance)
+        if decoder and optimized.precision != "float32":
+            optimized = dataclasses.replace(optimized, record={**optimized.record, **how_far(model, forward, rows)})
     except tf.errors.OpError as error:
         raise ExportError(f"The model fails on a sample input: {_reason(error)}. Give `samples` that it can take, or "
                           "mend the model.") from error
