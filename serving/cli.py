@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SERVE_OPTIONS = MappingProxyType({name: f"--{name.replace('_', '-')}" for name in (
     "host", "grpc_port", "rest_port", "model_name", "poll_interval_seconds", "drain_seconds", "drift_baseline",
-    "traces_endpoint")} | {"sampling_rate": "--request-log-rate"})
+    "traces_endpoint", "runtime", "openvino_precision")} | {"sampling_rate": "--request-log-rate"})
 
 
 def register(app: typer.Typer) -> None:
@@ -77,6 +77,10 @@ def serve_command(
                                                              "answers with.")] = None,
     traces_endpoint: Annotated[str | None, typer.Option(help="OTLP/HTTP collector for traces, such as "
                                                              "http://localhost:4318.")] = None,
+    runtime: Annotated[str, typer.Option(help="What computes a model: tensorflow, or openvino for what that can read "
+                                              "of it.")] = "tensorflow",
+    openvino_precision: Annotated[str | None, typer.Option(help="float32 or bfloat16; the graph's own if left out.")]
+    = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per event.")] = False,
 ) -> None:
     """Answer requests as TensorFlow Serving does, over gRPC and REST, until stopped."""
@@ -90,7 +94,8 @@ def serve_command(
         logged = RequestLogSettings(request_log, request_log_rate) if request_log else None
         settings = ServerSettings(root=root, host=host, grpc_port=grpc_port, rest_port=rest_port, model_name=model_name,
                                   poll_interval_seconds=poll_interval_seconds, drain_seconds=drain_seconds,
-                                  request_log=logged, drift_baseline=drift_baseline, traces_endpoint=traces_endpoint)
+                                  request_log=logged, drift_baseline=drift_baseline, traces_endpoint=traces_endpoint,
+                                  runtime=runtime, openvino_precision=openvino_precision)
         status = serve(settings, _quiet_until_ready(report_as_json if as_json else report_as_text))
     raise typer.Exit(status)
 

@@ -29,6 +29,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--rest-port", type=int, default=ServerSettings.rest_port, help="0 = any free port")
     parser.add_argument("--poll-interval-seconds", type=float, default=ServerSettings.poll_interval_seconds)
     parser.add_argument("--drain-seconds", type=float, default=ServerSettings.drain_seconds)
+    parser.add_argument("--runtime", default=ServerSettings.runtime, help="tensorflow, or openvino where it can")
+    parser.add_argument("--openvino-precision", help="float32 or bfloat16; as the graph is written if left out")
     parser.add_argument("--json", action="store_true", help="one JSON object per event on standard output")
     options = vars(parser.parse_args(arguments))
     report = report_as_json if options.pop("json") else report_as_text

@@ -21,6 +21,7 @@ from serving.server.grpc_server import GrpcServer
 from serving.server.lifecycle import config_watch_of, load_version, manager_of
 from serving.server.metrics import ServerMetrics
 from serving.server.observability import Observability
+from serving.server.openvino_servable import check_openvino
 from serving.server.rest_server import RestServer
 from serving.server.servable import Servable
 from serving.server.settings import ServerSettings
@@ -38,9 +39,12 @@ class ModelServer:
 
     Raises:
         RepositoryError: The model folder does not exist.
+        SettingsError: The runtime that the settings ask for is not installed.
     """
 
     def __init__(self, settings: ServerSettings) -> None:
+        if settings.runtime == "openvino":
+            check_openvino()
         self.settings = settings
         self.grpc_port: int | None = None
         self.rest_port: int | None = None

@@ -43,6 +43,8 @@ _FLAG_OF_SETTING: Final = {
     "request_log": "zoo_request_log_folder",
     "drift_baseline": "zoo_drift_baseline",
     "traces_endpoint": "zoo_traces_endpoint",
+    "runtime": "zoo_runtime",
+    "openvino_precision": "zoo_openvino_precision",
     "sampling_rate": "zoo_request_log_sampling_rate",
 }
 # Flags that another flag's file stands above.
@@ -260,6 +262,8 @@ def _own(flags: FlagValues) -> dict[str, Any]:
         "request_log": request_log if log_folder else None,
         "drift_baseline": _path(flags, "zoo_drift_baseline"),
         "traces_endpoint": flags.text("zoo_traces_endpoint") or None,
+        "runtime": flags.text("zoo_runtime"),
+        "openvino_precision": flags.text("zoo_openvino_precision") or None,
         "web_page": flags.bool("zoo_web_page"),
         "open_inference": flags.bool("zoo_open_inference"),
         "enable_reflection": flags.bool("zoo_reflection"),

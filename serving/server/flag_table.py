@@ -91,6 +91,9 @@ OWN_FLAGS: Final = (
     Flag("zoo_web_page", "bool", True, "Show a page for people at / of REST."),
     Flag("zoo_open_inference", "bool", True, "Answer the Open Inference (v2) protocol too."),
     Flag("zoo_reflection", "bool", True, "Answer gRPC's reflection service."),
+    Flag("zoo_runtime", "string", "tensorflow", "What computes a model: tensorflow, or openvino where it can."),
+    Flag("zoo_openvino_precision", "string", "", "float32 or bfloat16 for OpenVINO; empty: what the graph is written "
+         "in."),
     Flag("zoo_json_events", "bool", False, "Print a line of JSON when listening, ready, stopping and stopped."),
 )  # fmt: skip
 

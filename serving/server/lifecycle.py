@@ -8,6 +8,7 @@ from serving.server.config_files import read_model_configs
 from serving.server.config_watch import ConfigWatch
 from serving.server.manager import Loader, ModelManager
 from serving.server.model_config import Latest
+from serving.server.openvino_servable import load_openvino_servable
 from serving.server.servable import Servable, load_servable
 from serving.server.session_config import forget_cached_files, session_config_of
 from serving.server.settings import ServerSettings
@@ -97,7 +98,19 @@ def load_version(settings: ServerSettings, model: str, version: int, folder: Pat
     """
     if settings.prefer_tflite_model and (folder / TFLITE_FILE).is_file():
         return load_tflite_servable(model, version, folder, interpreters=settings.tflite_interpreters)
-    servable = load_servable(model, version, folder, config=session_config_of(settings), tags=settings.saved_model_tags)
+    config, tags = session_config_of(settings), settings.saved_model_tags
+    if settings.runtime == "openvino":
+        servable = load_openvino_servable(
+            model,
+            version,
+            folder,
+            config=config,
+            tags=tags,
+            precision=settings.openvino_precision,
+            threads=settings.intra_op_threads,
+        )
+    else:
+        servable = load_servable(model, version, folder, config=config, tags=tags)
     if settings.flush_filesystem_caches:
         forget_cached_files(folder)
     return servable

@@ -36,7 +36,12 @@ class Servable:
         version: Its version.
         session: The session that holds the variables.
         signatures: Signatures by name.
+
+    Attributes:
+        runtime: What computes the forward pass: "tensorflow", "openvino" or "tflite".
     """
+
+    runtime = "tensorflow"
 
     def __init__(self, name: str, version: int, session: Any, signatures: Mapping[str, Signature]) -> None:
         self.name = name

@@ -57,6 +57,8 @@ class ServerSettings:
         saved_model_tags: Tags of the graph to load, where a SavedModel holds several.
         prefer_tflite_model: Serve a version's `model.tflite` where it has one.
         tflite_interpreters: Requests that one TF Lite model answers at a time; None takes one per processor.
+        runtime: What computes a model: "tensorflow", or "openvino" for what that can read of it.
+        openvino_precision: "float32" or "bfloat16"; None computes in the numbers that the graph is written in.
         batching: How requests are gathered into batches; None answers each alone.
         per_model_batching: Batch only models with a `batching_params.pbtxt` of their own, by its values.
         grpc_threads: Concurrent gRPC requests, 1 or more; the others wait.
@@ -118,6 +120,8 @@ class ServerSettings:
     saved_model_tags: tuple[str, ...] = ("serve",)
     prefer_tflite_model: bool = False
     tflite_interpreters: int | None = None
+    runtime: str = "tensorflow"
+    openvino_precision: str | None = None
     batching: BatchingParameters | None = None
     per_model_batching: bool = False
     grpc_threads: int = 16
@@ -195,6 +199,12 @@ class ServerSettings:
                 raise SettingsError(f"`{name}` must be above 0. Received: {value}")
         if not 0 <= self.gpu_memory_fraction <= 1:
             raise SettingsError(f"`gpu_memory_fraction` must be 0 to 1. Received: {self.gpu_memory_fraction}")
+        if self.runtime not in ("tensorflow", "openvino"):
+            raise SettingsError(f'`runtime` must be "tensorflow" or "openvino". Received: {self.runtime!r}')
+        if self.openvino_precision not in (None, "float32", "bfloat16"):
+            raise SettingsError(
+                f'`openvino_precision` must be "float32" or "bfloat16". Received: {self.openvino_precision!r}'
+            )
         if self.mixed_precision not in (None, "bfloat16", "float16"):
             raise SettingsError(
                 f'`mixed_precision` must be "bfloat16" or "float16". Received: {self.mixed_precision!r}'

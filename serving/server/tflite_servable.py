@@ -38,6 +38,8 @@ class TfliteServable(Servable):
         interpreters: How many there may be, 1 or more; further requests wait.
     """
 
+    runtime = "tflite"
+
     def __init__(self, name: str, version: int, new_interpreter: Callable[[], Any], interpreters: int) -> None:
         first = new_interpreter()
         self._keys = _signature_keys(first)
