@@ -91,7 +91,7 @@ class Distillation:
         objective = facts.objective
         soft = soft_loss(objective, self.temperature)
         theirs_are_logits = objective.task in LANGUAGE_TASKS or gives_logits(self.teacher)
-        watched = keras.Model(self.teacher.inputs, [*self.teacher.outputs, *(pair.theirs.tensor for pair in pairs)])
+        watched = keras.Model(self.teacher.input, [*self.teacher.outputs, *(pair.theirs.tensor for pair in pairs)])
 
         def total(loss: Any, inputs: Any, targets: Any, outputs: Any, taps: tuple[Any, ...]) -> Any:
             answers = watched(prepare(inputs), training=False)

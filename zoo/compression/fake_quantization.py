@@ -29,7 +29,7 @@ class MovingRange:
     """
 
     def __init__(self, name: str) -> None:
-        self.variable = keras.Variable(np.zeros(3, np.float32), trainable=False, name=name)
+        self.variable = keras.Variable(np.zeros(3, np.float32), trainable=False, autocast=False, name=name)
 
     def watch(self, x: Any, watching: Any) -> None:
         """Takes a batch into the range.

@@ -109,6 +109,7 @@ class _Rounding:
     def layer_call(self, layer: Any, *, rounds_input: bool) -> Callable[..., Any]:
         """Returns a layer's computation with a rounded kernel, and a rounded input where nobody else rounds it."""
         plain, kernel = layer.call, layer.kernel
+        exact = kernel.value  # read here, where nothing turns it into 16 bits
         depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
         round_input = (self.round(f"{_path(layer)}{_INPUT}", shifted=_is_dense(layer))
                        if rounds_input else None)
@@ -118,7 +119,7 @@ class _Rounding:
                 return plain(inputs, *args, **kwargs)
             if round_input is not None:
                 inputs = round_input(inputs)
-            weights = rounded_kernel(tf.cast(kernel.value, tf.float32), depthwise=depthwise)
+            weights = rounded_kernel(tf.convert_to_tensor(exact), depthwise=depthwise)
             with keras.StatelessScope(state_mapping=[(kernel, weights)]):
                 return plain(inputs, *args, **kwargs)
 

@@ -21,7 +21,7 @@ class Learner(keras.Model):  # type: ignore[misc]  # Keras has no types
     def __init__(self, model: keras.Model, terms: Sequence[LossTerm]) -> None:
         super().__init__(name=f"{model.name}_learner")
         self.model = model
-        self.tapped = keras.Model(model.inputs, [*model.outputs, *(tap for term in terms for tap in term.taps)])
+        self.tapped = keras.Model(model.input, [*model.outputs, *(tap for term in terms for tap in term.taps)])
         self.beside = [layer for term in terms for layer in term.layers]
         self.terms = tuple(terms)
         self.built = True
