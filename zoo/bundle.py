@@ -155,7 +155,9 @@ def _rebuild(record: ModelRecord, files: dict[str, tuple[Path, str]]) -> keras.M
 def _write_files(model: keras.Model, record: ModelRecord, folder: Path) -> dict[str, dict[str, str]]:
     files = {"weights": _write_hashed(folder, "weights", ".safetensors", lambda p: save_safetensors(model, p))}
     if not record.registered:
-        config = json.dumps(keras.saving.serialize_keras_object(model), sort_keys=True)
+        whole = {**keras.saving.serialize_keras_object(model)}
+        whole.pop("compile_config", None)  # how it was trained; what is loaded is uncompiled
+        config = json.dumps(whole, sort_keys=True)
         files["architecture"] = _write_hashed(folder, "architecture", ".json", lambda p: p.write_text(config))
     return files
 

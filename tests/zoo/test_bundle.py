@@ -73,6 +73,24 @@ def test_an_adopted_model_brings_its_architecture(tmp_path: Path) -> None:
     assert not zoo.record_of(loaded).registered
 
 
+def test_how_an_adopted_model_was_compiled_is_left_out(tmp_path: Path) -> None:
+    """An optimizer with a schedule of its own, as training leaves it, does not hinder opening the model."""
+
+    class Own(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
+        def __call__(self, step: object) -> float:
+            return 0.1
+
+        def get_config(self) -> dict[str, object]:
+            return {}
+
+    model = keras.Sequential([keras.Input((4,), name="features"), keras.layers.Dense(3, activation="softmax")])
+    zoo.adopt(model, name="mine", input_kind="tabular", task="classification", preprocessing=TensorPreprocessing())
+    model.compile(keras.optimizers.SGD(Own()), "sparse_categorical_crossentropy")
+    loaded = zoo.load(zoo.save(model, tmp_path / "m"))
+    np.testing.assert_array_equal(answers(loaded), answers(model))
+    assert not loaded.compiled
+
+
 def test_labels_must_fit_an_adopted_model() -> None:
     """The class axis and the labels have the same length."""
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
