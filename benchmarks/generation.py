@@ -1,12 +1,14 @@
-"""Our served `generate` beside Hugging Face transformers, keras-hub and the memory's own limit: tokens per second.
+"""Our served `generate` beside transformers, keras-hub, CTranslate2 and the memory's own limit: tokens per second.
 
-    python benchmarks/generation.py [--batches 1 8] [--new-tokens 128] [--rounds 3] [--dtypes float32 bfloat16]
+    python benchmarks/generation.py [--batches 1 8] [--new-tokens 128] [--rounds 3] [--dtypes float32 bfloat16 int8]
 
 GPT-2 of 124M parameters with random weights, the same in every engine; greedy; prompts of 32 tokens. The engines take
 turns, round after round, in one process with as many threads as there are processors; the best round counts. Ours is
 the exported SavedModel through a session, as TensorFlow Serving runs it. The limit is how often per second the memory
 can be read through all weights: measured by summing 512 MiB, before, between and after the rounds, best of all.
-PyTorch and transformers are optional. Compare engines within one run only: the load of the machine stands beside them.
+PyTorch, transformers and CTranslate2 are optional. Ours in bfloat16 and int8 is the float32 model exported at that
+level (`zoo export --optimize`), and the peers' is their own. Compare engines within one run only: the load of the
+machine stands beside them.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ from serving.export import export_model
 from zoo.preprocessing.byte_alphabet import byte_vocabulary
 
 PROMPT, LAYERS, HEADS, WIDTH, VOCABULARY = 32, 12, 12, 768, 50257
+BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}
 Engine = Callable[[np.ndarray, int], int]
 
 
@@ -64,9 +67,10 @@ def large_vocabulary() -> Any:
 
 def ours(dtype: str, folder: Path) -> tuple[Engine, dict[str, Any]]:
     """The exported signature, and the parameters by path."""
-    model = zoo.build("gpt2", seed=0, preprocessing=large_vocabulary(), dtype=dtype)
+    model = zoo.build("gpt2", seed=0, preprocessing=large_vocabulary())
     values = {variable.path: np.asarray(variable.numpy(), np.float32) for variable in model.variables}
-    path = export_model(model, folder, name=f"gpt2_{dtype}", warmup=False, validate=False, samples=["abc"]).path
+    path = export_model(model, folder, name=f"gpt2_{dtype}", warmup=False, validate=False, samples=["abc"],
+                        optimize="none" if dtype == "float32" else dtype).path
     session = tf.compat.v1.Session(graph=tf.Graph())
     with session.graph.as_default():
         signature = tf.compat.v1.saved_model.load(session, ["serve"], str(path)).signature_def["generate"]
@@ -130,6 +134,52 @@ def hugging_face(dtype: str, values: dict[str, Any]) -> Engine | None:
     return run
 
 
+def ctranslate2(dtype: str, values: dict[str, Any], folder: Path) -> Engine | None:
+    """CTranslate2's own generator over the same parameters; its int8 has a factor for each output, too."""
+    try:
+        import ctranslate2
+        from ctranslate2.specs import transformer_spec
+    except ImportError:
+        return None
+    spec = transformer_spec.TransformerDecoderModelSpec.from_config(
+        LAYERS, HEADS, pre_norm=True, activation=ctranslate2.specs.Activation.GELUTanh)
+    decoder = spec.decoder
+    decoder.scale_embeddings = False
+
+    def norm(place: Any, name: str) -> None:
+        place.gamma, place.beta = values[f"{name}/gamma"], values[f"{name}/beta"]
+
+    def linear(place: Any, name: str) -> None:
+        place.weight, place.bias = np.ascontiguousarray(values[f"{name}/kernel"].T), values[f"{name}/bias"]
+
+    decoder.embeddings.weight = values["token_embedding/embeddings"]
+    decoder.position_encodings.encodings = values["position_embedding/embeddings"]
+    decoder.projection.weight = values["token_embedding/embeddings"]
+    norm(decoder.layer_norm, "final_norm")
+    for index, layer in enumerate(decoder.layer):
+        norm(layer.self_attention.layer_norm, f"block_{index}/attention_norm")
+        linear(layer.self_attention.linear[0], f"block_{index}/attention/qkv")
+        linear(layer.self_attention.linear[1], f"block_{index}/attention/output")
+        norm(layer.ffn.layer_norm, f"block_{index}/output_norm")
+        linear(layer.ffn.linear_0, f"block_{index}/intermediate")
+        linear(layer.ffn.linear_1, f"block_{index}/output")
+    words = [str(number) for number in range(VOCABULARY)]
+    spec.register_vocabulary(words)
+    spec.config.bos_token = spec.config.eos_token = spec.config.unk_token = words[-1]
+    spec.validate()
+    spec.optimize(quantization=None if dtype == "float32" else dtype)
+    spec.save(str(folder))
+    generator = ctranslate2.Generator(str(folder), device="cpu", intra_threads=os.cpu_count() or 1,
+                                      compute_type=dtype)
+
+    def run(ids: np.ndarray, count: int) -> int:
+        results = generator.generate_batch([[words[number] for number in row] for row in ids], max_length=count,
+                                           min_length=count, sampling_topk=1, include_prompt_in_result=False)
+        return sum(len(result.sequences_ids[0]) for result in results)
+
+    return run
+
+
 def keras_hub(dtype: str, values: dict[str, Any], count: int) -> Engine:
     """keras-hub's own `generate` with the token ids given, compiled as it compiles by itself."""
     import keras
@@ -180,15 +230,20 @@ def main() -> None:
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8])
     parser.add_argument("--new-tokens", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--dtypes", nargs="+", default=["float32", "bfloat16"], choices=["float32", "bfloat16"])
+    parser.add_argument("--dtypes", nargs="+", default=list(BYTES), choices=list(BYTES))
     arguments = parser.parse_args()
     bandwidth = bytes_per_second()
     table: list[tuple[str, int, str, list[float]]] = []
     for dtype in arguments.dtypes:
         with tempfile.TemporaryDirectory() as folder:
             run, values = ours(dtype, Path(folder))
-            engines = {"zoo, served signature": run, "transformers on PyTorch": hugging_face(dtype, values),
-                       "keras-hub generate": keras_hub(dtype, values, arguments.new_tokens)}
+            peers = Path(folder) / "ctranslate2"
+            peers.mkdir()
+            engines: dict[str, Engine | None] = {"zoo, served signature": run,
+                                                 "CTranslate2": ctranslate2(dtype, values, peers)}
+            if dtype != "int8":  # which those two have not
+                engines |= {"transformers on PyTorch": hugging_face(dtype, values),
+                            "keras-hub generate": keras_hub(dtype, values, arguments.new_tokens)}
             ready = {name: engine for name, engine in engines.items() if engine is not None}
             for batch in arguments.batches:
                 ids = np.random.default_rng(0).integers(97, 123, (batch, PROMPT)).astype(np.int32)
@@ -210,7 +265,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|")
     best = {(dtype, batch, name): max(speeds) for dtype, batch, name, speeds in table}
     for dtype, batch, name, speeds in table:
-        limit = batch * bandwidth / (parameters * (4 if dtype == "float32" else 2))
+        limit = batch * bandwidth / (parameters * BYTES[dtype])
         ratio = best[dtype, batch, "zoo, served signature"] / max(speeds)
         print(f"| {dtype} | {batch} | {name} | {max(speeds):.1f} | {np.median(speeds):.1f} | {ratio:.2f}x | "
               f"{100 * max(speeds) / limit:.0f}% of {limit:.0f} |")
