@@ -45,8 +45,9 @@ def export_command(
                                                "int8_weights, int4_weights: 8 or 4 bits; auto: these compared, the "
                                                "best kept; max: all compared.")]
     = "none",
-    optimized_weights: Annotated[str, typer.Option(help="Weights of a faster graph as constants (fastest, takes much "
-                                                        "memory) or variables.")] = "constants",
+    optimized_weights: Annotated[str, typer.Option(help="Weights of a faster graph as variables (once in memory; fast "
+                                                        "with the version's server.env) or constants (fast without, "
+                                                        "many times in memory).")] = "variables",
     calibration: Annotated[str | None, typer.Option(help="Examples to learn the ranges of int8 from; the run's "
                                                          "training part if left out.")] = None,
     validation: Annotated[str | None, typer.Option(help="Examples that auto and max judge by; the run's validation "
@@ -59,6 +60,9 @@ def export_command(
     metric: Annotated[str, typer.Option(help="Measure that may not become worse; the task's first if left out.")] = "",
     candidate: Annotated[list[Path] | None, typer.Option(help="Another run for the same task that competes, such as a "
                                                               "pruned or distilled one; may be repeated.")] = None,
+    retrain: Annotated[int | None, typer.Option(min=1, help="Train candidates first, each for so many epochs, in "
+                                                            "RUN-candidates: pruned, pruned with a teacher, for "
+                                                            "int8.")] = None,
     report: Annotated[Path | None, typer.Option(help="Folder for a JSON and a picture of what was compared.")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -69,13 +73,14 @@ def export_command(
     for folder in (run, *(candidate or ())):
         require_bundle(folder)
     _require_use(optimize, {"--validation": validation, "--candidate": candidate, "--report": report,
-                            "--batch": batch, "--metric": metric})
+                            "--retrain": retrain, "--batch": batch, "--metric": metric})
     load_tensorflow()
     from serving.export.export import export_model
     from zoo.bundle import load
 
     with naming_options(EXPORT_OPTIONS), only_json(as_json) as write_json:
         model = load(run)
+        others = [*(candidate or ()), *(_retrained(run, retrain, quiet=as_json) if retrain else ())]
         learned, judged = _examples(model, run, optimize, calibration, validation)
         result = export_model(model, root, name=name, version=version, top_k=top_k,
                               batch_sizes=tuple(batch_size) if batch_size else (1, 2, 4, 8),
@@ -83,7 +88,7 @@ def export_command(
                               samples=[str(path) for path in sample] if sample else None, warmup_from=warmup_from,
                               optimize=optimize, optimized_weights=optimized_weights,
                               tolerance=tolerance, objective=objective, batches=tuple(batch or (1, 8)), metric=metric,
-                              candidates=candidate or (), report=report, progress=None if as_json else _tell,
+                              candidates=others, report=report, progress=None if as_json else _tell,
                               calibration=learned, validation=judged)
     if as_json:
         write_json(_document(result))
@@ -102,6 +107,13 @@ def _require_use(optimize: str, given: Mapping[str, Any]) -> None:
     idle = next((option for option, value in given.items() if value), None)
     if idle is not None and optimize not in _COMPARING:
         raise ArgumentError(f"`{idle}` is for comparing exports: --optimize auto or max. Leave it out.")
+
+
+def _retrained(run: Path, epochs: int, *, quiet: bool) -> list[Path]:
+    from serving.export.candidates.retraining import retrained
+
+    folder = run.absolute()
+    return retrained(run, folder.with_name(f"{folder.name}-candidates"), epochs, (lambda _: None) if quiet else _tell)
 
 
 def _examples(model: Any, run: Path, optimize: str, calibration: str | None,

@@ -57,40 +57,93 @@ def publish_best(model: Any, root: str | Path, options: ExportOptions, word: str
         raise ExportError(f"`optimize={word!r}` keeps what is as good as the model on validation data, and there are "
                           "none. Give `validation`, or choose a level yourself, such as `optimize='safe'`.")
     with tempfile.TemporaryDirectory(prefix="zoo-candidates-") as scratch:
-        exported: dict[str, _Exported] = {}
-        outcomes = [_exported(candidate, model, Path(scratch), options, weights, selection, exported, tell)
-                    for candidate in candidates_of(word, selection)]
-        compared = len(exported) > 1
+        trial = _Trial(model, Path(scratch), options, weights, selection, tell)
+        own, others = _by_run(candidates_of(word, selection))
+        outcomes = [trial.exported(candidate) for candidate in own]
+        compared = len(trial.versions) > 1 or bool(others)
         if compared:
-            outcomes = _timed(_judged(outcomes, exported, selection, tell), exported, selection, tell)
-        return _published(outcomes, exported, compared, root, options, word, selection, tell)
+            outcomes = [trial.judged(outcome) for outcome in outcomes]
+            for candidates in others:
+                outcomes += trial.of_another(candidates, outcomes[0])
+            outcomes = _timed(outcomes, trial.versions, selection, tell)
+        return _published(outcomes, trial.versions, compared, root, options, word, selection, tell)
 
 
-# === Exporting ===
+def _by_run(candidates: Sequence[Candidate]) -> tuple[list[Candidate], list[list[Candidate]]]:
+    """The candidates that are the model itself, and those of each other run, the plain export first."""
+    runs = dict.fromkeys(candidate.run for candidate in candidates if candidate.run is not None)
+    return ([candidate for candidate in candidates if candidate.run is None],
+            [[candidate for candidate in candidates if candidate.run == run] for run in runs])
 
 
-def _exported(candidate: Candidate, model: Any, scratch: Path, options: ExportOptions, weights: str,
-              selection: Selection, exported: dict[str, _Exported], tell: Tell) -> Outcome:
-    """Writes one candidate; one that cannot be is told, but for the plain export, which must be."""
-    if candidate.reason:
-        return Outcome(candidate=candidate, reason=candidate.reason)
-    tell(f"exporting {candidate.name}")
-    plain = candidate.level == NONE and candidate.run is None
-    try:
-        subject = model if candidate.run is None else _other(candidate.run, record_of(model))
-        record = record_of(subject)
-        calibration = examples_for(selection.calibration, record) if candidate.level != NONE else None
-        quick = replace(options, version=None, validate=False)
-        result = publish(subject, record, scratch, quick, Wish(candidate.level, weights, calibration))
-    except (ServingError, ZooError) as error:
-        if plain:
-            raise
-        return Outcome(candidate=candidate, reason=f"it cannot be exported: {error}")
-    found = dict(result.manifest.optimization)
-    reason = _reason_of(candidate.level, found)
-    if not reason:
-        exported[candidate.name] = _Exported(result.path, record)
-    return Outcome(candidate=candidate, record=found, reason=reason, size_bytes=served_size(result.path))
+# === Exporting and judging ===
+
+
+class _Trial:
+    """What it takes to export and judge a candidate, and where those that were exported lie.
+
+    Attributes:
+        versions: The exported candidates by name.
+    """
+
+    def __init__(self, model: Any, scratch: Path, options: ExportOptions, weights: str, selection: Selection,
+                 tell: Tell) -> None:
+        self.versions: dict[str, _Exported] = {}
+        self._model = model
+        self._scratch = scratch
+        self._options = replace(options, version=None, validate=False)
+        self._weights = weights
+        self._selection = selection
+        self._tell = tell
+
+    def exported(self, candidate: Candidate) -> Outcome:
+        """Writes a candidate; one that cannot be is told, but for the plain export, which must be."""
+        if candidate.reason:
+            return Outcome(candidate=candidate, reason=candidate.reason)
+        self._tell(f"exporting {candidate.name}")
+        try:
+            model = self._model if candidate.run is None else _other(candidate.run, record_of(self._model))
+            record = record_of(model)
+            calibration = None if candidate.level == NONE else examples_for(self._selection.calibration, record)
+            result = publish(model, record, self._scratch, self._options,
+                             Wish(candidate.level, self._weights, calibration))
+        except (ServingError, ZooError) as error:
+            if candidate.level == NONE and candidate.run is None:
+                raise
+            return Outcome(candidate=candidate, reason=f"it cannot be exported: {error}")
+        found = dict(result.manifest.optimization)
+        reason = _reason_of(candidate.level, found)
+        if not reason:
+            self.versions[candidate.name] = _Exported(result.path, record)
+        return Outcome(candidate=candidate, record=found, reason=reason, size_bytes=served_size(result.path))
+
+    def judged(self, outcome: Outcome) -> Outcome:
+        """Judges an exported candidate by the validation examples; the plain export must allow it."""
+        candidate = outcome.candidate
+        version = self.versions.get(candidate.name)
+        if version is None:
+            return outcome
+        self._tell(f"judging {candidate.name}")
+        try:
+            split = examples_for(self._selection.validation, version.record)
+            return replace(outcome, judgement=judge_version(version.folder, version.record, split,
+                                                            self._selection.metric))
+        except (ServingError, ZooError) as error:
+            if candidate.level == NONE and candidate.run is None:
+                raise
+            return replace(outcome, reason=f"it cannot be judged: {error}")
+
+    def of_another(self, candidates: Sequence[Candidate], plain: Outcome) -> list[Outcome]:
+        """Exports and judges another run's candidates; where its plain export is worse than allowed, only that."""
+        first = self.judged(self.exported(candidates[0]))
+        if first.judgement is None or plain.judgement is None:
+            reason = first.reason
+        elif plain.judgement.drop_of(first.judgement) > self._selection.tolerance:
+            reason = f"{first.candidate.name} is worse than allowed, and this computes the same less exactly"
+        else:
+            return [first, *(self.judged(self.exported(candidate)) for candidate in candidates[1:])]
+        return [first, *(Outcome(candidate=candidate, reason=candidate.reason or reason)
+                         for candidate in candidates[1:])]
 
 
 def _other(run: Path, record: ModelRecord) -> Any:
@@ -118,27 +171,7 @@ def _reason_of(level: str, record: Mapping[str, Any]) -> str:
     return ""
 
 
-# === Judging and timing ===
-
-
-def _judged(outcomes: Sequence[Outcome], exported: Mapping[str, _Exported], selection: Selection,
-            tell: Tell) -> list[Outcome]:
-    found = []
-    for outcome in outcomes:
-        version = exported.get(outcome.candidate.name)
-        if version is None:
-            found.append(outcome)
-            continue
-        tell(f"judging {outcome.candidate.name}")
-        try:
-            split = examples_for(selection.validation, version.record)
-            found.append(replace(outcome, judgement=judge_version(version.folder, version.record, split,
-                                                                  selection.metric)))
-        except (ServingError, ZooError) as error:
-            if not found:
-                raise
-            found.append(replace(outcome, reason=f"it cannot be judged: {error}"))
-    return found
+# === Timing ===
 
 
 def _timed(outcomes: Sequence[Outcome], exported: Mapping[str, _Exported], selection: Selection,

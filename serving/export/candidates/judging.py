@@ -25,6 +25,8 @@ _FIRST_METRIC: Mapping[str, tuple[str, ...]] = {
     "embedding": ("spearman", "mean_reciprocal_rank"), "token_classification": ("entity_f1", "accuracy"),
     "masked_language_model": ("loss",), "language_model": ("loss",)}
 _LABEL_TASKS = ("classification", "binary_classification", "token_classification", "masked_language_model")
+# The logits of a batch leave the graph, with a number for each word of the vocabulary.
+_BATCH: Mapping[str, int] = {"language_model": 1, "masked_language_model": 4}
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def judge_version(folder: Path, record: ModelRecord, split: EvaluationSplit, met
     with LoadedVersion(folder) as version:
         served = _Served(version, folder, record)
         report = evaluate(served, split, labels=record.labels, task=record.task, threshold=record.threshold,
-                          bootstrap_samples=0, mistakes=0)
+                          bootstrap_samples=0, mistakes=0, batch_size=_BATCH.get(record.task, 32))
     name = metric or next((name for name in _FIRST_METRIC[record.task] if name in report.values), "")
     if name not in report.values:
         raise ExportError(f"`metric` is one that these examples define: {', '.join(report.values)}. Received: "

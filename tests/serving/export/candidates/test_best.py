@@ -62,8 +62,8 @@ def _compared(root: Path) -> tuple[ExportResult, Path]:
     other.set_weights([-weight for weight in other.get_weights()])
     save(other, root / "worse")
     save(image_classifier(), root / "other")
-    selection = Selection(validation=judged_by(model), runs=(root / "worse", root / "other"), batches=(1, 2), rounds=6, seconds=0.0,
-                          report=root / "report")
+    selection = Selection(validation=judged_by(model), runs=(root / "worse", root / "other"), batches=(1, 2), rounds=6,
+                          seconds=0.0, report=root / "report")
     return published(model, root / "models", selection), root
 
 
@@ -88,6 +88,7 @@ def test_the_manifest_tells_of_every_candidate(compared: tuple[ExportResult, Pat
     assert found["worse none"]["reason"].startswith("worse: accuracy is ")
     assert found["worse none"]["agreement"] < 0.5
     assert [latency["batch"] for latency in found["worse none"]["latency"]] == [1, 2]
+    assert "worse none is worse than allowed" in found["worse safe"]["reason"], "its levels need no trying"
     for candidate in found.values():
         assert candidate["chosen"] == (candidate["reason"] == "")
 
