@@ -11,6 +11,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from zoo.layers.position_embedding import PositionEmbedding
+
 DEFAULT_STEPS = 128  # tokens or steps of an example, where the model takes any number
 DEFAULT_SIDE = 224  # pixels
 _BYTES = 4  # float32
@@ -43,7 +45,7 @@ def cost_of(model: keras.Model, *, steps: int = DEFAULT_STEPS) -> Cost:
 
     Args:
         model: A built model.
-        steps: Tokens or steps of the example, where the model takes any number.
+        steps: Tokens or steps of the example, where the model takes any number; fewer if it cannot read as many.
 
     Returns:
         The cost.
@@ -68,6 +70,8 @@ def comparison(before: Cost, after: Cost) -> str:
 
 def flops_of(model: keras.Model, *, steps: int = DEFAULT_STEPS) -> int:
     """Counts the additions and multiplications of products and convolutions in the forward graph, for one example."""
+    steps = min([steps, *(layer.max_positions - layer.offset for layer in model._flatten_layers(include_self=False)
+                          if isinstance(layer, PositionEmbedding))])
     specs = [tf.TensorSpec([1, *_sizes(tensor.shape[1:], steps)], tensor.dtype, name=tensor.name)
              for tensor in model.inputs]
 
