@@ -10,7 +10,7 @@ from serving.export.batching_file import check_batch_sizes
 from serving.export.candidates.best import publish_best
 from serving.export.candidates.plan import AUTO, MAX, Selection
 from serving.export.op_lists import known_ops
-from serving.export.optimize.choice import CONSTANTS, check_level
+from serving.export.optimize.choice import VARIABLES, check_level
 from serving.export.optimize.levels import NONE
 from serving.export.validation import DEFAULT_TARGET
 from serving.export.version import ExportOptions, ExportResult, Wish, check_options, publish
@@ -23,7 +23,7 @@ def export_model(model: Any, root: str | Path, *, name: str | None = None, versi
                  batch_sizes: Sequence[int] = (1, 2, 4, 8), allowed_batch_sizes: Sequence[int] | None = None,
                  target_serving: str = DEFAULT_TARGET, warmup: bool = True, validate: bool = True,
                  samples: Any = None, warmup_from: str | Path | None = None, optimize: str = NONE,
-                 optimized_weights: str = CONSTANTS, calibration: Any = None, validation: Any = None,
+                 optimized_weights: str = VARIABLES, calibration: Any = None, validation: Any = None,
                  tolerance: float = 0.005, objective: str = "latency", batches: Sequence[int] = (1, 8),
                  metric: str = "", candidates: Sequence[str | Path] = (), report: str | Path | None = None,
                  progress: Callable[[str], None] | None = None) -> ExportResult:
@@ -59,9 +59,9 @@ def export_model(model: Any, root: str | Path, *, name: str | None = None, versi
             each is judged on `validation` and timed in a clean process, in turns with the others, and what is
             published is the best by `objective` among those within `tolerance`: the simpler one where the rounds show
             no difference. The manifest tells of all.
-        optimized_weights: Where the weights of a rewritten model stand. "constants" is the fastest in every server,
-            and takes memory of many times their size. "variables" takes their size once, and is as fast in a server
-            with TF_ONEDNN_ASSUME_FROZEN_WEIGHTS=1 in its environment.
+        optimized_weights: Where the weights of a rewritten model stand. "variables" takes their size once, loads
+            quickly, and is as fast as constants in this project's server and in one with the environment of the
+            version's `server.env`. "constants" is fast in every server, and takes memory of many times their size.
         calibration: Realistic inputs like `samples`, of which the ranges of int8 are learned; some hundred are enough.
             They are not stored. None takes the samples. Also a part of a dataset (such as
             `zoo.runs.open_data(...).train`), or a function that makes one for a model's record.

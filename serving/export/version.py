@@ -28,6 +28,7 @@ from serving.export.rows import compared_rows, learned_rows
 from serving.export.samples import Samples, make_samples
 from serving.export.saved_model_file import make_canonical
 from serving.export.servable_module import Forward, ServableModule, input_specs, trace_forward
+from serving.export.server_files import write_server_files
 from serving.export.short_record import short_record
 from serving.export.signature import Signature
 from serving.export.signatures import make_signatures
@@ -283,6 +284,7 @@ def _write(servable: Servable, folder: Path, options: ExportOptions) -> Manifest
         write_warmup(folder, options.name, methods, inputs, options.batch_sizes, single,
                      _logged_requests(servable, options))
     (folder / BATCHING_FILE).write_text(batching_text(options.allowed_batch_sizes), encoding="utf-8")
+    write_server_files(folder)
     return _described(manifest, folder)
 
 

@@ -46,13 +46,13 @@ def test_the_version_is_complete_and_validated(result: ExportResult) -> None:
     files = {path.relative_to(result.path).as_posix() for path in result.path.rglob("*") if path.is_file()}
     assert files == {"saved_model.pb", "variables/variables.index", "variables/variables.data-00000-of-00001",
                      "assets.extra/tf_serving_warmup_requests", "batching_params.pbtxt", "manifest.json",
-                     "MODEL_CARD.md"}
+                     "MODEL_CARD.md", "server.env", "server.flags"}
     assert (result.name, result.version, result.path.name) == ("pictures", 1, "1")
     assert result.validation is not None
     assert result.validation.ok
     assert result.validation.directory == str(result.path)
-    assert [check.name for check in result.validation.checks] == ["files", "graph", "contract", "loading", "warm-up",
-                                                                  "golden vectors"]
+    assert [check.name for check in result.validation.checks] == ["files", "graph", "contract", "weights", "loading",
+                                                                  "warm-up", "golden vectors"]
     assert [path.name for path in result.path.parent.iterdir()] == ["1"], "no staging folder is left"
 
 

@@ -1,0 +1,43 @@
+"""server.env and server.flags: how a TensorFlow Serving that runs this version is best set up.
+
+The first holds environment variables, a line each, as `docker run --env-file` reads them; the second one flag of
+tensorflow_model_server per line. Both are the server's, not the model's: they hold for every model in it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tensorflow.core.protobuf import saved_model_pb2
+
+from serving.fixed_weights import VARIABLE, changing_weights
+
+ENVIRONMENT_FILE = "server.env"
+FLAGS_FILE = "server.flags"
+# By default there are four for each processor, and a request that waits for its batch to fill holds one: the others
+# are refused meanwhile.
+_GRPC_THREADS = 256
+
+
+def write_server_files(folder: Path) -> None:
+    """Writes both files.
+
+    Args:
+        folder: The version's folder, with the SavedModel in it.
+    """
+    saved_model = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
+    changing = [name for meta_graph in saved_model.meta_graphs for name in changing_weights(meta_graph)]
+    (folder / ENVIRONMENT_FILE).write_text(_environment_text(changing), encoding="utf-8")
+    flags = ("--enable_batching", "--enable_per_model_batching_parameters", f"--grpc_max_threads={_GRPC_THREADS}")
+    (folder / FLAGS_FILE).write_text("".join(f"{flag}\n" for flag in flags), encoding="utf-8")
+
+
+def _environment_text(changing: list[str]) -> str:
+    if changing:
+        lines = ["# This version computes weights from the request, so no model of its server may keep them arranged:",
+                 f"# {', '.join(changing[:3])}", f"{VARIABLE}=0"]
+    else:
+        lines = ["# Weights are arranged for the processor once, not at every request. Right for this version, whose",
+                 "# weights never change; it must be right for every other model of the same server.", f"{VARIABLE}=1"]
+    # oneDNN's own allocator never gives memory back, so an unloaded version would keep its own.
+    return "\n".join([*lines, "TF_ONEDNN_USE_SYSTEM_ALLOCATOR=1"]) + "\n"
