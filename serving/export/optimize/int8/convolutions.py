@@ -18,6 +18,7 @@ from serving.export.optimize.int8.nodes import (
     Stored,
     become_float,
     convolution,
+    copied,
     joined,
     padded,
     pooled,
@@ -61,8 +62,10 @@ def side_by_side(graph: ForwardGraph, layers: Sequence[Layer], ranges: Ranges) -
         grid = Grid.over(*_range_of(layer, ranges), shifted=bool(layer.summand))
         summand = None
         if layer.summand:
-            summand = quantized(edit, f"{layer.end}/summand", layer.summand,
+            rounded = quantized(edit, f"{layer.end}/summand", layer.summand,
                                 Grid.over(*ranges[layer.summand], shifted=True))
+            # Equal nodes are joined, and the sum needs one that is its own.
+            summand = copied(edit, f"{layer.end}/summand", rounded)
         # Any node will do for what becomes the copy.
         made = convolution(edit, layer, source, grid, summand)
         become_float(edit, edit.add(copies[layer.end], "NoOp", [], {}), made)
@@ -81,6 +84,7 @@ class _Writer:
     def __init__(self, graph: ForwardGraph, layers: Sequence[Layer], ranges: Ranges) -> None:
         self.edit = GraphEdit(graph)
         self._layers = {layer.end: layer for layer in layers}
+        self._summands = {layer.summand for layer in layers if layer.summand}
         self._ranges = ranges
         self._original = GraphEdit(graph)
         self._inside = set(_inside(self._original, layers))
@@ -119,17 +123,24 @@ class _Writer:
         else:
             made = convolution(self.edit, layer, source, self._grids[layer.end], self._summand(layer))
             self._readers.setdefault(layer.source, []).append(made.tensor)
-        if layer.summand:
+        if layer.summand and not layer.copies:
             self._overwriting[layer.summand] = made.tensor
         return made
 
     def _summand(self, layer: Layer) -> Stored | None:
-        return self._read(layer.summand) if layer.summand else None
+        if not layer.summand:
+            return None
+        stored = self._read(layer.summand)
+        if not layer.copies:
+            return stored
+        copy = copied(self.edit, f"{layer.end}/summand", stored)
+        self._readers.setdefault(layer.summand, []).append(node_of(self.edit.nodes[copy.tensor].input[0]))
+        return copy
 
     def _read(self, name: str) -> Stored:
         """A tensor in eight bits; one that stands in float32 is rounded once for all that read it."""
         if name not in self._stored:
-            self._stored[name] = quantized(self.edit, name, name, self._grids[name])
+            self._stored[name] = quantized(self.edit, name, name, self._grids[name], own=name in self._summands)
         return self._stored[name]
 
     def _signed_copy(self, name: str, stored: Stored) -> Stored:
@@ -158,17 +169,16 @@ class _Writer:
 
     def _chosen_grids(self) -> dict[str, Grid]:
         """By the names of layers' ends and of float32 tensors that layers read; one for all that are joined."""
-        summands = {layer.summand for layer in self._layers.values() if layer.summand}
         groups = self._groups()
         grids = {}
         for members in groups.values():
             found = [_range_of(self._layers[name], self._ranges) for name in members if name in self._layers]
-            shifted = any(name in summands or (name in self._layers and self._layers[name].summand)
+            shifted = any(name in self._summands or (name in self._layers and self._layers[name].summand)
                           for name in members)
             grid = Grid.over(min(low for low, _ in found), max(high for _, high in found), shifted=shifted)
             grids.update(dict.fromkeys(members, grid))
         read = dict.fromkeys(name for layer in self._layers.values() for name in (layer.source, layer.summand) if name)
-        grids.update({name: Grid.over(*self._ranges[name], shifted=name in summands)
+        grids.update({name: Grid.over(*self._ranges[name], shifted=name in self._summands)
                       for name in read if name not in grids})
         return grids
 

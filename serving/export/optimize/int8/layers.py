@@ -33,6 +33,7 @@ class Layer:
         pads: Zeros before and after each axis of [N, H, W, C], for "EXPLICIT".
         summand: The name of the node whose first output is added; empty if none is.
         activation: "Relu", "Relu6" or empty.
+        copies: Whether others read the summand as well, and may do so later: the sum is written over a copy then.
         end: The name of the node whose result is all that others read.
     """
 
@@ -45,6 +46,7 @@ class Layer:
     end: str
     summand: str = ""
     activation: str = ""
+    copies: bool = False
 
     @property
     def depthwise(self) -> bool:
@@ -70,12 +72,12 @@ def layers_of(graph: ForwardGraph) -> tuple[Layer, ...]:
     taken: set[str] = set()
     # From the end: of two sums that read one tensor the later one can do with its memory as it likes.
     for addition in reversed([*edit.of_kind("AddV2", "Add")]):
-        for layer in _summed(edit, shapes, addition, found, places):
-            if layer.summand not in taken and _may_overwrite(edit, layer, found, places):
-                taken.add(layer.summand)
-                found = {end: other for end, other in found.items() if other.node.name != layer.node.name}
-                found[layer.end] = layer
-                break
+        ways = [replace(layer, copies=layer.summand in taken or not _may_overwrite(edit, layer, found, places))
+                for layer in _summed(edit, shapes, addition, found, places)]
+        for layer in sorted(ways, key=lambda layer: layer.copies)[:1]:
+            taken.add(layer.summand)
+            found = {end: other for end, other in found.items() if other.node.name != layer.node.name}
+            found[layer.end] = layer
     return tuple(sorted((_activated(edit, layer) for layer in found.values()), key=lambda layer: places[layer.end]))
 
 
@@ -124,7 +126,12 @@ def _summed(edit: GraphEdit, shapes: Shapes, addition: Any, found: Mapping[str, 
 
 
 def _may_overwrite(edit: GraphEdit, layer: Layer, found: Mapping[str, Layer], places: Mapping[str, int]) -> bool:
-    """Whether all else that reads the summand can be done with it before the sum, which is written over it."""
+    """Whether all else that reads the summand can be done with it before the sum is written over it.
+
+    It has to: where the summand is still in use, TensorFlow's kernel ends the process.
+    """
+    if layer.summand == layer.source:
+        return False
     ends = {name: other.end for other in found.values() for name in (other.node.name, node_of(other.node.input[0]))
             if name == other.node.name or name != other.source}  # through zeros of its own, too
     for reader in edit.consumers(edit.nodes[layer.summand]):

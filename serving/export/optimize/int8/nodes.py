@@ -22,6 +22,9 @@ from serving.export.optimize.int8.grids import Grid, rounded_kernel
 from serving.export.optimize.int8.layers import Layer
 from serving.export.optimize.passes.attributes import flag, number_type, text, wholes
 
+# Too little to change a range, and enough to be no equal of another node.
+_NO_OTHER = 1e-9
+
 
 @dataclass(frozen=True)
 class Stored:
@@ -31,13 +34,22 @@ class Stored:
     grid: Grid
 
 
-def quantized(edit: GraphEdit, name: str, tensor: str, grid: Grid) -> Stored:
-    """Rounds a float32 tensor."""
+def quantized(edit: GraphEdit, name: str, tensor: str, grid: Grid, *, own: bool = False) -> Stored:
+    """Rounds a float32 tensor.
+
+    Args:
+        edit: Where to.
+        name: To call the nodes after.
+        tensor: The tensor.
+        grid: What to round to.
+        own: Whether a sum is written over the result, so that no optimiser may join it with an equal one.
+    """
     mode, rounding = ("MIN_FIRST", "HALF_AWAY_FROM_ZERO") if grid.zero else ("SCALED", "HALF_TO_EVEN")
     node = edit.add(f"{name}/quantized", "QuantizeV2", [tensor, *_range(edit, name, grid)], {
         "T": number_type(grid.dtype), "mode": text(mode), "round_mode": text(rounding),
         "narrow_range": flag(grid.signed),  # without it a signed number is up to a whole step off
-        "ensure_minimum_range": tf.compat.v1.AttrValue(f=0.0), "axis": tf.compat.v1.AttrValue(i=-1)})
+        "ensure_minimum_range": tf.compat.v1.AttrValue(f=_NO_OTHER if own else 0.0),
+        "axis": tf.compat.v1.AttrValue(i=-1)})
     return Stored(node.name, grid)
 
 
@@ -88,6 +100,13 @@ def convolution(edit: GraphEdit, layer: Layer, source: Stored, grid: Grid, summa
     node = edit.add(f"{name}/eight_bits", op, [*tensors, *numbers, *(f"^{other}" for other in after)],
                     _convolution(layer, source, grid, summand, fused, len(numbers)))
     return Stored(node.name, grid)
+
+
+def copied(edit: GraphEdit, name: str, stored: Stored) -> Stored:
+    """A copy of a tensor, to write a sum over while others still read the tensor."""
+    plain = tf.int8 if stored.grid.signed else tf.uint8
+    copy = edit.add(f"{name}/copy", "DeepCopy", [_plain(edit, f"{name}/copy", stored)], {"T": number_type(plain)})
+    return _eight_bits(edit, f"{name}/copy", copy.name, stored.grid)
 
 
 def pooled(edit: GraphEdit, node: Any, source: Stored) -> Stored:
