@@ -8,8 +8,8 @@ Models: ResNet-50, MobileNet V2, EfficientNet B0, BERT base and small BERT (128 
 with weights by seed, statistics as training leaves them and no zero biases. Each engine is a process of its own that
 stands still while another computes; in each round every engine has its turn, and the order turns too. Every answer is
 compared with Keras's: "error" is the distance of the log-probabilities as a share of their spread. "Limit" is the
-least time for the arithmetic, at the speed of the largest matrix products that are measured at the start, or for
-reading the weights.
+least time for the arithmetic, at the speed of the largest matrix products that are measured before and between, or
+for reading the weights.
 
 What engines load is prepared in --work and kept for the next run (an export of ours as long as our code is the same).
 An engine that is not installed or fails is told and left out. The results are written after each batch size, and what
@@ -30,6 +30,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -49,26 +50,49 @@ QUICK: dict[str, Any] = {"models": ["mobilenet_v2", "small_bert"], "batches": [1
 
 
 @functools.cache
-def code_version() -> str:
-    """A word that changes with the code that writes exports."""
+def code_version(artifact: str = "zoo_any") -> str:
+    """A word that changes with the code that writes an artifact."""
     digest = hashlib.sha256()
-    for path in sorted(path for package in ("zoo", "serving", "benchmarks/engines")
-                       for path in (ROOT / package).rglob("*.py")):
+    files = [ROOT / "benchmarks" / "engines" / f"{name}.py" for name in ("subjects", "torch_models", "prepare")]
+    if artifact.startswith("zoo_"):
+        files += sorted(path for package in ("zoo", "serving") for path in (ROOT / package).rglob("*.py"))
+    for path in files:
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 
+def prepare_all(model: str, artifacts: Sequence[str], folder: Path, threads: int) -> dict[str, str | None]:
+    """Writes artifacts and what they need, two at a time. Returns what went wrong with each, or None."""
+    waiting = list(dict.fromkeys([*(need for name in artifacts for need in _needs(name)), *artifacts]))
+    troubles: dict[str, str | None] = {}
+    with ThreadPoolExecutor(2) as pool:
+        running: dict[Future[str | None], str] = {}
+        while waiting or running:
+            for name in list(waiting):
+                if all(need in troubles for need in NEEDS[name]):
+                    waiting.remove(name)
+                    failed = next((troubles[need] for need in NEEDS[name] if troubles[need]), None)
+                    if failed:
+                        troubles[name] = failed
+                    else:
+                        running[pool.submit(prepare, model, name, folder, threads)] = name
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                troubles[running.pop(future)] = future.result()
+    return troubles
+
+
+def _needs(artifact: str) -> list[str]:
+    return [name for need in NEEDS[artifact] for name in (*_needs(need), need)]
+
+
 def prepare(model: str, artifact: str, folder: Path, threads: int) -> str | None:
-    """Writes an artifact and what it needs, unless it is there. Returns what went wrong, or None."""
-    for needed in NEEDS[artifact]:
-        if trouble := prepare(model, needed, folder, threads):
-            return trouble
+    """Writes an artifact, unless it is there. Returns what went wrong, or None."""
     mark = folder / artifact / "code"
-    code = code_version() if artifact.startswith("zoo_") else "any"
+    code = code_version(artifact)
     if mark.exists() and mark.read_text() == code:
         return None
     refused = folder / f"{artifact}.refused"
-    if refused.exists() and refused.read_text().startswith(code_version()):
+    if refused.exists() and refused.read_text().startswith(code):
         return refused.read_text().partition("\n")[2]
     print(f"  preparing {artifact} of {model}", file=sys.stderr, flush=True)
     shutil.rmtree(folder / artifact, ignore_errors=True)
@@ -81,7 +105,7 @@ def prepare(model: str, artifact: str, folder: Path, threads: int) -> str | None
     if result.returncode:
         trouble = " | ".join([line for line in result.stderr.splitlines() if line.strip()][-2:])[-500:]
         refused.parent.mkdir(parents=True, exist_ok=True)
-        refused.write_text(f"{code_version()}\n{trouble}")
+        refused.write_text(f"{code}\n{trouble}")
         return trouble
     mark.write_text(code)
     return None
@@ -124,13 +148,15 @@ def run_model(model: str, options: argparse.Namespace, results: dict[str, Any]) 
         return
     entry["faults"] = {}
     names = []
+    # PyTorch's module is there for its own sake, and counts the operations.
+    wanted = ["torch", *(ENGINES[name].artifact for name in options.engines)]
+    troubles = prepare_all(model, wanted, folder, options.threads)
     for name in options.engines:
-        if trouble := prepare(model, ENGINES[name].artifact, folder, options.threads):
+        if trouble := troubles[ENGINES[name].artifact]:
             entry["faults"][name] = trouble
             print(f"  {model}: {name} is left out: {trouble}", file=sys.stderr, flush=True)
         else:
             names.append(name)
-    prepare(model, "torch", folder, options.threads)  # it counts the operations
     sizes = folder / "torch" / "sizes.json"
     entry["sizes"] = json.loads(sizes.read_text()) if sizes.exists() else None
     for name in names:
@@ -150,6 +176,14 @@ def run_model(model: str, options: argparse.Namespace, results: dict[str, Any]) 
             if not options.prepare_only:
                 entry["batches"][str(batch)] = {**entry["batches"].get(str(batch), {}), **rows}
                 yield
+
+
+def look_at_limits(results: dict[str, Any], options: argparse.Namespace) -> None:
+    """Measures the limits again: the best of all looks counts, for other processes only slow them down."""
+    if not options.prepare_only:
+        before = results.get("limits", {})
+        now = measured_limits(options.threads)
+        results["limits"] = {name: max(value, before.get(name, 0.0)) for name, value in now.items()}
 
 
 def with_limits(results: dict[str, Any]) -> None:
@@ -208,13 +242,11 @@ def main() -> None:
              "versions": versions(PACKAGES), "code": code_version(), "seconds": options.seconds}
     results = begun(options.output, facts)
     results |= {"when": found["when"], "load": found["load"], "reference": REFERENCE}
-    if not options.prepare_only:
-        now = measured_limits(options.threads)
-        before = results.get("limits", {})
-        results["limits"] = {name: max(value, before.get(name, 0.0)) for name, value in now.items()}
+    look_at_limits(results, options)
     for model in options.models:
         for _ in run_model(model, options, results):
             write(results, options.output)
+        look_at_limits(results, options)
     if not options.prepare_only:
         write(results, options.output)
         print(tables(results))

@@ -63,7 +63,10 @@ def zoo_export(level: str) -> Callable[[Subject, Path, Path], None]:
         (folder / "optimization.json").write_text(json.dumps(told))
         wanted = "float32" if level == "safe" else level
         if told.get("precision") != wanted:
-            raise SystemExit(f"The export is not in {wanted}: {json.dumps(told)[:1500]}")
+            dropped = [f"{step['name']}: {step['reason']}" for step in told.get("passes", ()) if step.get("error")
+                       and not step["kept"]]
+            raise SystemExit(f"The export is not in {wanted} but in {told.get('precision', 'what Keras writes')}; "
+                             f"{'; '.join(dropped) or told.get('reason')}")
 
     return write
 
@@ -142,19 +145,21 @@ class Rows:
 
 def onnx_int8(subject: Subject, root: Path, folder: Path) -> None:
     """As its users do: static ranges for convolutions, dynamic ones for Transformers."""
+    import onnx
     from onnxruntime import quantization
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     source, target = str(root / "onnx" / "model.onnx"), str(folder / "model.onnx")
     if subject.text:
-        import onnx
-
         # The fusions' own operators hide the types behind them.
         quantization.quantize_dynamic(source, target, weight_type=quantization.QuantType.QInt8, per_channel=True,
                                       extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT})
         return
     quant_pre_process(source, str(folder / "shaped.onnx"))
+    # Eight bits are too few for probabilities.
+    last = [node.name for node in onnx.load(folder / "shaped.onnx").graph.node if node.op_type == "Softmax"]
     quantization.quantize_static(str(folder / "shaped.onnx"), target, Rows(root), per_channel=True,
+                                 nodes_to_exclude=last,
                                  quant_format=quantization.QuantFormat.QDQ,
                                  activation_type=quantization.QuantType.QUInt8,
                                  weight_type=quantization.QuantType.QInt8)

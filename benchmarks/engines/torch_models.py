@@ -63,6 +63,14 @@ class Mean(nn.Module):
         return x.mean((2, 3))
 
 
+class Flat(nn.Module):
+    """A picture as a vector, in the order of a picture with the channels last."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Reshapes."""
+        return x.permute(0, 2, 3, 1).flatten(1)
+
+
 class Spread(nn.Module):
     """A vector as a picture of one pixel."""
 
@@ -108,8 +116,8 @@ def _per_channel(value: Any) -> torch.Tensor:
 # === From Keras ===
 
 
-def network(model: Any) -> nn.Module:
-    """A convolutional keras.Model as a PyTorch module with the same weights."""
+def network(model: Any, logits: bool = False) -> nn.Module:
+    """A convolutional keras.Model as a PyTorch module with the same weights; with or without the last softmax."""
     steps: list[tuple[nn.Module, tuple[str, ...], str]] = []
     names: dict[int, str] = {}
     pads: dict[str, tuple[str, int]] = {}  # symmetric padding waits for the layer that takes it in
@@ -130,6 +138,7 @@ def network(model: Any) -> nn.Module:
         size = node.arguments.keras_tensors[0].shape[1:3]
         for number, module in enumerate(parts := _modules(layer, kind, padding, size)):
             gives = layer.name if number == len(parts) - 1 else f"{layer.name}/{number}"
+            module = nn.Identity() if logits and isinstance(module, nn.Softmax) else module
             steps.append((module, reads, gives))
             reads = (gives,)
     return Steps(steps, model.inputs[0].name, model.layers[-1].name).eval()
@@ -145,7 +154,7 @@ def _modules(layer: Any, kind: str, padding: int, size: Any) -> list[nn.Module]:
             _fill(dense.bias, layer.bias.numpy())
             return [dense, *_activation(layer)]
         case "BatchNormalization":
-            norm = nn.BatchNorm2d(layer.gamma.shape[0], eps=layer.epsilon)
+            norm = nn.BatchNorm2d(layer.gamma.shape[0], layer.epsilon, 1 - layer.momentum)
             for target, source in ((norm.weight, layer.gamma), (norm.bias, layer.beta),
                                    (norm.running_mean, layer.moving_mean), (norm.running_var, layer.moving_variance)):
                 _fill(target, source.numpy())
@@ -164,7 +173,9 @@ def _modules(layer: Any, kind: str, padding: int, size: Any) -> list[nn.Module]:
         case "ZeroPadding2D":
             return [Padding(layer.padding)]
         case "Dropout":
-            return [nn.Identity()]
+            return [nn.Dropout(layer.rate)]
+        case "Flatten":
+            return [Flat()]
     return [{"Add": Sum, "Multiply": Product, "GlobalAveragePooling2D": Mean, "Reshape": Spread}[kind]()]
 
 
@@ -202,7 +213,7 @@ def _fill(target: torch.Tensor, values: np.ndarray) -> None:
         target.copy_(torch.tensor(values))
 
 
-def bert(model: Any, attention: str = "sdpa") -> nn.Module:
+def bert(model: Any, attention: str = "sdpa", dropout: float = 0.1) -> nn.Module:
     """A BERT of ours as Hugging Face's, with the same weights."""
     import transformers
 
@@ -212,7 +223,8 @@ def bert(model: Any, attention: str = "sdpa") -> nn.Module:
     sizes = record_of(model).arguments
     layers, width = sizes.get("layers", 12), sizes.get("hidden_size", 768)
     made = transformers.BertForSequenceClassification(transformers.BertConfig(
-        hidden_size=width, num_hidden_layers=layers, num_attention_heads=sizes.get("heads", 12),
+        hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout, hidden_size=width,
+        num_hidden_layers=layers, num_attention_heads=sizes.get("heads", 12),
         intermediate_size=4 * width, num_labels=values["predictions/bias"].shape[0], attn_implementation=attention))
     names = {"token_embedding/embeddings": "bert.embeddings.word_embeddings.weight",
              "position_embedding/embeddings": "bert.embeddings.position_embeddings.weight",
