@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.metadata
 import json
 import os
@@ -17,7 +18,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def end_with_parent() -> None:
+    """Ends this process when its parent does, however that ends: a process that stands still would stay for ever."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
 
 
 class WorkerError(Exception):

@@ -20,6 +20,8 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from benchmarks.side_by_side import end_with_parent
+
 RATE = 1e-4
 CLASSES = 8
 ROWS = 4  # batches that are different
@@ -261,6 +263,7 @@ ARMS: Mapping[str, Callable[[Clock, str, int], None]] = {
 
 
 def main() -> None:
+    end_with_parent()
     arm, subject, batch = sys.argv[1], sys.argv[2], int(sys.argv[3])
     pipe = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print is no answer

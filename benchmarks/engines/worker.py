@@ -20,6 +20,7 @@ import numpy as np
 
 from benchmarks.engines.prepare import LARGEST_BATCH
 from benchmarks.engines.table import ENGINES, Engine
+from benchmarks.side_by_side import end_with_parent
 
 Call = Callable[[], np.ndarray]
 # A short call finds other processes' data in the caches, once.
@@ -71,6 +72,7 @@ def timed(call: Call, seconds: float, least: int) -> list[float]:
 
 
 def main() -> None:
+    end_with_parent()
     name, root, threads = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
     pipe = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print is no answer
