@@ -54,8 +54,8 @@ def publish_best(model: Any, root: str | Path, options: ExportOptions, word: str
         ValidationError: Not even the plain export is fit to be served.
     """
     if selection.validation is None:
-        raise ExportError(f"`optimize={word!r}` keeps what is as good as the model on validation data, and there are "
-                          "none. Give `validation`, or choose a level yourself, such as `optimize='safe'`.")
+        raise ExportError(f"{word} chooses among exports that are as good as the model on validation data, and there "
+                          "are none. Give `validation`, or choose a level yourself, such as safe, as `optimize`.")
     with tempfile.TemporaryDirectory(prefix="zoo-candidates-") as scratch:
         trial = _Trial(model, Path(scratch), options, weights, selection, tell)
         own, others = _by_run(candidates_of(word, selection))
