@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any
@@ -165,12 +165,11 @@ class _Asked:
         """The loss that the data are asked with."""
         return objective_for(self.model, self.record, self.data, TrainingConfig(batch_size=self.batch_size))  # type: ignore[arg-type]
 
-    def batches(self) -> list[Any]:
-        """Returns (inputs, targets), the targets as the split has them."""
-        if self.data is None or self.data.train is None:
-            return []
-        count = max(1, -(-self.examples // self.batch_size))
-        return list(islice(self.data.train.batches(self.batch_size, shuffle_seed=0), count))
+    def batches(self) -> Iterator[Any]:
+        """Yields (inputs, targets), the targets as the split has them."""
+        if self.data is not None and self.data.train is not None:
+            count = max(1, -(-self.examples // self.batch_size))
+            yield from islice(self.data.train.batches(self.batch_size, shuffle_seed=0), count)
 
 
 def _narrowed(model: keras.Model, kinds: Sequence[str], fraction: float, criterion: str, asked: _Asked, scope: str,
@@ -187,7 +186,7 @@ def _narrowed(model: keras.Model, kinds: Sequence[str], fraction: float, criteri
     batches, loss = None, None
     if criterion == "taylor" and asked.data is not None:
         objective = asked.objective
-        batches = [objective.validation_example(*batch[:2]) for batch in asked.batches()]
+        batches = (objective.validation_example(*batch[:2]) for batch in asked.batches())
         loss = objective.loss()
     rated = dict(zip((group.name + group.kind for group in groups),
                      importances(model, parts, groups, criterion, batches, loss), strict=True))
