@@ -61,7 +61,7 @@ def test_a_folder_without_a_model_is_told(tmp_path: Path) -> None:
     ("texts", "transformer_text", {"hidden_size": 8, "layers": 1, "heads": 2}, {"path": "reviews.tsv"})])
 def test_every_kind_of_run_can_teach(workplace: Workplace, tmp_path: Path, kind: str, student: str,
                                      build: dict[str, Any], reading: dict[str, Any]) -> None:
-    """Pictures of another size and in colour, a table, texts with the teacher's vocabulary; the record names the teacher."""
+    """Pictures of another size and in colour, a table, texts in the teacher's words; the record names the teacher."""
     teacher = teacher_in(workplace.run(kind), temperature=3.0, weight=None)
     like = zoo.record_of(teacher.teacher)
     source = DataSource(**{**reading, "path": str(workplace.folder / reading["path"])})
