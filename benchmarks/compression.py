@@ -183,7 +183,7 @@ def rounded_accuracy(model: keras.Model, data: Any, config: TrainingConfig) -> f
 def exported_accuracy(model: keras.Model, data: Any) -> tuple[float, int]:
     """What the int8 export answers, and how many convolutions it keeps in eight bits: those that lose little."""
     with tempfile.TemporaryDirectory() as root:
-        result = export_model(model, root, optimize="int8", calibration=data.train)
+        result = export_model(model, root, optimize="int8", calibration=data.train, warmup=False, validate=False)
         passes = json.loads((result.path / "manifest.json").read_text())["optimization"]["passes"]
         layers = sum(entry["details"].get("in_eight_bits", 0) for entry in passes if entry["kept"])
         served = tf.saved_model.load(str(result.path))

@@ -11,7 +11,7 @@ import tensorflow as tf
 from zoo.compression.fake_quantization import MovingRange, rounded_activations, rounded_kernel
 
 
-def by_tensorflow(x: Any, low: float, high: float, shifted: bool) -> np.ndarray:
+def by_tensorflow(x: Any, low: float, high: float, shifted: bool) -> Any:
     """The same through TensorFlow's own quantisation, as an int8 export writes it."""
     if shifted:
         zero = round(-low / (high - low) * 255)

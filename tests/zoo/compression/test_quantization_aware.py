@@ -103,7 +103,7 @@ def test_normalisation_keeps_its_statistics(tmp_path: Path) -> None:
         norm.moving_mean.assign(np.linspace(-0.1, 0.1, 6))
         mean, scale = norm.moving_mean.numpy(), norm.gamma.numpy()
         fit(model, pictures(), CONFIG.replace(epochs=1), tmp_path / statistics,
-            techniques=(QuantizationAware(statistics=statistics),))  # type: ignore[arg-type]
+            techniques=(QuantizationAware(statistics=statistics),))
         assert (norm.moving_mean.numpy() == mean).all() == (statistics == "kept")
         assert (norm.gamma.numpy() != scale).any()
 

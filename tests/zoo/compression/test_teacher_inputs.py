@@ -50,20 +50,20 @@ def test_equal_preprocessing_leaves_the_batch_alone() -> None:
     assert inputs_for_teacher(record, record, picture_classifier())(x) is x
 
 
+READING = WordPiecePreprocessing(max_length=8, vocabulary=("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a"))
+
+
 def record(**changes: Any) -> ModelRecord:
-    reading = WordPiecePreprocessing(max_length=8, vocabulary=("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a"))
-    return ModelRecord(**{"name": "text", "input_kind": "text", "task": "classification", "preprocessing": reading,
-                          **changes})
+    return ModelRecord(name="text", input_kind="text", task="classification",
+                       preprocessing=dataclasses.replace(READING, **changes))
 
 
 def test_texts_have_to_be_read_alike() -> None:
     """Another length is fine, other words or another kind of input are not."""
     plain = record()
-    longer = dataclasses.replace(plain.preprocessing, max_length=16)
-    inputs_for_teacher(plain, record(preprocessing=longer), classifier())
-    cased = dataclasses.replace(plain.preprocessing, lowercase=False)
+    inputs_for_teacher(plain, record(max_length=16), classifier())
     with pytest.raises(ArgumentError, match="another way"):
-        inputs_for_teacher(plain, record(preprocessing=cased), classifier())
+        inputs_for_teacher(plain, record(lowercase=False), classifier())
     with pytest.raises(ArgumentError, match="reads text inputs and the teacher 'classifier' tabular"):
         inputs_for_teacher(plain, record_of(classifier()), classifier())
 

@@ -15,11 +15,12 @@ import pytest
 from tests.zoo.training.in_memory import blobs, classifier
 from zoo.errors import ArgumentError, TrainingError
 from zoo.spec import record_of
-from zoo.training import TrainingConfig, fit
+from zoo.training import Augmentation, TrainingConfig, fit
 from zoo.training.events import EpochEnded
 from zoo.training.technique import Applied, LossTerm, RunFacts
 
-CONFIG = TrainingConfig(epochs=4, batch_size=32, learning_rate=0.02, schedule="cosine", augmentation=("mixup",))
+CONFIG = TrainingConfig(epochs=4, batch_size=32, learning_rate=0.02, schedule="cosine",
+                        augmentation=(Augmentation("mixup"),))
 
 
 @dataclass(frozen=True)
