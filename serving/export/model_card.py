@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from serving.export.candidates_card import compared_exports
+from serving.export.eight_bits_card import eight_bits
 from serving.manifest import Manifest, SignatureContract
 
 MODEL_CARD_FILE = "MODEL_CARD.md"
@@ -160,6 +161,7 @@ def _rewriting(optimization: Mapping[str, Any]) -> Iterator[str]:
         kept = "yes" if step["kept"] else f"no: {step['reason']}"
         yield (f"| {step['name']} | {kept} | {step['nodes']} | {_figure(step['error'])} | "
                f"{_figure(step['error_before_activation'])} | {_share(step['same_label'])} |")
+    yield from eight_bits(optimization)
 
 
 def _figure(value: float | None) -> str:
@@ -197,9 +199,20 @@ def _provenance(record: Mapping[str, Any]) -> Iterator[str]:
     weights, training = record.get("weights") or {}, dict(record.get("training") or {})
     search = training.pop("search", None)
     yield "- Weights: " + (", ".join(f"{key} {value}" for key, value in _flat("", weights)) or "random or " + _UNKNOWN)
+    for step in weights.get("pruning", ()):
+        yield f"- Pruned: {_pruning(step)}"
     yield "- Training: " + (", ".join(f"{key} {value}" for key, value in _flat("", training)) or _UNKNOWN)
     if isinstance(search, Mapping):
         yield f"- Search: {_search(search)}"
+
+
+def _pruning(step: Mapping[str, Any]) -> str:
+    """What was cut, what decided, and what is left of parameters and arithmetic."""
+    before, after = step["before"], step["after"]
+    cut = step["settings"].get("pattern") or f"{step['fraction']:.0%}"
+    arithmetic = f", {after['flops'] / before['flops']:.0%} of the arithmetic" if before["flops"] else ""
+    return (f"{cut} of {step['method'].replace('+', ', ')} (by {step['criterion']}); "
+            f"{after['nonzero'] / before['nonzero']:.0%} of the parameters are left{arithmetic}")
 
 
 def _search(search: Mapping[str, Any]) -> str:

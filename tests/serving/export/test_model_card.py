@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import inspect
 import json
 import re
@@ -77,6 +78,17 @@ def test_the_written_card_is_this_one(tmp_path: Path) -> None:
     """MODEL_CARD.md of an export is the card of its manifest."""
     path = export_model(table_regressor(), tmp_path, validate=False, warmup=False).path
     assert (path / "MODEL_CARD.md").read_text() == model_card(read_manifest(path))
+
+
+def test_what_was_pruned_stands_on_the_card(manifests: dict[str, Manifest]) -> None:
+    """Each step with what decided and what is left."""
+    manifest = next(iter(manifests.values()))
+    costs = {"before": {"flops": 1000, "nonzero": 200}, "after": {"flops": 250, "nonzero": 80}}
+    step = {"method": "heads+units", "fraction": 0.5, "criterion": "taylor", "settings": {"multiple": None}, **costs}
+    weights = {**manifest.record["weights"], "pruning": [step]}
+    card = model_card(dataclasses.replace(manifest, record={**manifest.record, "weights": weights}))
+    assert ("- Pruned: 50% of heads, units (by taylor); 40% of the parameters are left, 25% of the arithmetic"
+            in card.splitlines())
 
 
 def test_a_search_stands_on_the_card(tmp_path: Path) -> None:
