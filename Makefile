@@ -45,8 +45,8 @@ bench: $(BENCH)/installed
 	mkdir -p $(MEASURED)
 	$(BENCH)/bin/python benchmarks/inference.py --quick --output $(MEASURED)/quick
 	$(BENCH)/bin/python benchmarks/training.py --quick --output $(MEASURED)/quick
-	$(BENCH)/bin/python benchmarks/export_size.py --model mobilenet_v2 --repeats 1
-	$(BENCH)/bin/python benchmarks/start_up.py --repeats 3
+	$(BENCH)/bin/python benchmarks/export.py --quick --output $(MEASURED)/quick
+	$(BENCH)/bin/python benchmarks/startup.py --quick --output $(MEASURED)/quick
 	$(BENCH)/bin/python benchmarks/generation.py --batches 1 --new-tokens 32 --rounds 1
 
 # Half an hour on an idle machine; goes on where it was cut short.
@@ -54,8 +54,8 @@ bench-full: $(BENCH)/installed
 	mkdir -p $(MEASURED)
 	$(BENCH)/bin/python benchmarks/inference.py --output $(MEASURED)
 	$(BENCH)/bin/python benchmarks/training.py --output $(MEASURED)
-	$(BENCH)/bin/python benchmarks/export_size.py | tee $(MEASURED)/export.txt
-	$(BENCH)/bin/python benchmarks/start_up.py | tee $(MEASURED)/startup.txt
+	$(BENCH)/bin/python benchmarks/export.py --output $(MEASURED)
+	$(BENCH)/bin/python benchmarks/startup.py --output $(MEASURED)
 	$(BENCH)/bin/python benchmarks/generation.py | tee $(MEASURED)/generation.txt
 	$(BENCH)/bin/python benchmarks/results.py --output $(MEASURED)
 
