@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from serving.export.optimize.graph import Array, ForwardGraph
 from serving.export.optimize.grappler import optimized
+from serving.export.optimize.int8.product_selection import EightBitProducts
 from serving.export.optimize.int8.selection import EightBitConvolutions
 from serving.export.optimize.passes.bfloat16 import to_bfloat16
 from serving.export.optimize.passes.biases import write_biases
@@ -15,8 +16,10 @@ from serving.export.optimize.passes.folding import fold
 from serving.export.optimize.passes.gelu import write_gelus
 from serving.export.optimize.passes.layer_norms import write_layer_norms
 from serving.export.optimize.passes.pads import merge_pads
+from serving.export.optimize.passes.products import write_products_of_rows
 from serving.export.optimize.passes.reshapes import simplify_reshapes
 from serving.export.optimize.passes.sums import write_sums
+from serving.export.optimize.passes.weight_only import eight_bit_weights, four_bit_weights
 from serving.export.optimize.rewriting import Pass
 
 NONE = "none"
@@ -27,6 +30,8 @@ EXACT = 1e-4
 ROUGH = 3e-2
 # Eight bits in all, through some dozens of layers: an order of classes holds, their probabilities move a little.
 COARSE = 0.1
+# Four bits for most weights.
+COARSEST = 0.4
 _SIMPLER = ("function", "constfold", "arithmetic", "dependency")
 
 # Rows to learn the ranges of activations from: sets of arrays [N, ...] by pinned input name.
@@ -66,25 +71,36 @@ def _simplified(graph: ForwardGraph) -> ForwardGraph:
 
 SAFE = (
     Pass("simplify", _simplified, EXACT),
+    Pass("products", write_products_of_rows, EXACT),
     Pass("fold", fold, EXACT),
     Pass("sums", write_sums, EXACT),
     Pass("biases", write_biases, EXACT),
     Pass("pads", merge_pads, EXACT),
-    Pass("reshapes", simplify_reshapes, EXACT),
-    Pass("gelu", write_gelus, EXACT),
     Pass("layer_norms", write_layer_norms, EXACT),
+    Pass("gelu", write_gelus, EXACT),
+    Pass("reshapes", simplify_reshapes, EXACT),
 )
 BFLOAT16 = (*SAFE, Pass("bfloat16", to_bfloat16, ROUGH))
 
 
 def _int8(calibration: Calibration) -> Sequence[Pass]:
-    convolutions = EightBitConvolutions(calibration, COARSE)
+    convolutions, products = EightBitConvolutions(calibration, COARSE), EightBitProducts(calibration, COARSE)
     return (*SAFE, Pass("int8_convolutions", convolutions.rewrite, COARSE, convolutions.details),
+            Pass("int8_products", products.rewrite, COARSE + ROUGH, products.details),
             Pass("bfloat16", to_bfloat16, COARSE + ROUGH))
 
+
+# The products compute in bfloat16 where the processor has it: weights made for a call are half as much to write then.
+INT8_WEIGHTS = (*SAFE, Pass("int8_weights", eight_bit_weights, COARSE),
+                Pass("bfloat16", to_bfloat16, COARSE + ROUGH))
+INT4_WEIGHTS = (*SAFE, Pass("int4_weights", four_bit_weights, COARSEST),
+                Pass("bfloat16", to_bfloat16, COARSEST + ROUGH))
 
 LEVELS: Mapping[str, Level] = MappingProxyType({
     "safe": Level(lambda _: SAFE),
     "bfloat16": Level(lambda _: BFLOAT16, {"bfloat16": "bfloat16"}),
-    "int8": Level(_int8, {"int8_convolutions": "int8", "bfloat16": "bfloat16"}),
+    "int8": Level(_int8, {"int8_convolutions": "int8", "int8_products": "int8", "bfloat16": "bfloat16"}),
+    # What is written is judged as int8 is, by the answers of its own graph.
+    "int8_weights": Level(lambda _: INT8_WEIGHTS, {"int8_weights": "int8", "bfloat16": "bfloat16"}),
+    "int4_weights": Level(lambda _: INT4_WEIGHTS, {"int4_weights": "int8", "bfloat16": "bfloat16"}),
 })

@@ -26,6 +26,7 @@ from serving.export.optimize.passes.attributes import (
     real,
     text,
     whole,
+    wholes,
 )
 from serving.export.optimize.passes.shapes import Shapes, static_shapes
 
@@ -50,7 +51,7 @@ def write_layer_norms(graph: ForwardGraph) -> ForwardGraph:
     for root in edit.of_kind("Rsqrt"):
         found = _layer_norm(edit, root, shapes)
         if found is not None:
-            _write(edit, found, len(shapes[node_of(found.tensor)]))
+            _write(edit, found, shapes)
     return edit.finished()
 
 
@@ -114,8 +115,9 @@ def _beta(edit: GraphEdit, node: Any, rows: Any, mean_and_scale: tuple[Any, Any]
     """The constant part of a sum that is otherwise rows - mean x scale, or None if it is none."""
     terms = list(_terms(edit, node, 1))
     others = [(name, sign) for name, sign, value in terms if value is None and name != rows.name]
-    constants = [_vector(sign * value, width) for _, sign, value in terms if value is not None]
-    if len(others) != 1 or (rows.name, 1, None) not in terms or any(value is None for value in constants):
+    vectors = [_vector(sign * value, width) for _, sign, value in terms if value is not None]
+    constants = [vector for vector in vectors if vector is not None]
+    if len(others) != 1 or (rows.name, 1, None) not in terms or len(constants) != len(vectors):
         return None
     name, sign = others[0]
     if sign * _sign_of_mean(edit, edit.nodes[name], *mean_and_scale) != -1:
@@ -174,10 +176,10 @@ def _vector(value: Array, width: int) -> Array | None:
 
 # === Writing ===
 
-def _write(edit: GraphEdit, found: _LayerNorm, rank: int) -> None:
+def _write(edit: GraphEdit, found: _LayerNorm, shapes: Shapes) -> None:
     name, width = found.end.name, len(found.gamma)
-    rows = found.tensor if rank == 2 else _add(edit, name, "Reshape", [found.tensor, _ints(edit, name, -1, width)],
-                                               RESHAPE)
+    rank = len(shapes[node_of(found.tensor)])
+    rows = _rows(edit, found, shapes)
     shape = _add(edit, name, "Shape", [rows], SHAPE)
     count = _add(edit, name, "StridedSlice", [shape, *(_ints(edit, name, number) for number in (0, 1, 1))], FIRST)
     turned = _add(edit, name, "ConcatV2", [_ints(edit, name, 1), count, _ints(edit, name, width, 1),
@@ -198,6 +200,18 @@ def _write(edit: GraphEdit, found: _LayerNorm, rank: int) -> None:
     result = _add(edit, name, "AddV2", [beta, scaled], FLOATS)
     edit.become(found.end, "Reshape", [result, _add(edit, name, "Shape", [found.tensor], SHAPE)],
                 {"Tshape": number_type(tf.int32)})
+
+
+def _rows(edit: GraphEdit, found: _LayerNorm, shapes: Shapes) -> str:
+    """What is normalised as [P, width]."""
+    source, name, width = edit.nodes[node_of(found.tensor)], found.end.name, len(found.gamma)
+    if len(shapes[source.name]) == 2:
+        return found.tensor
+    if source.op == "Reshape" and shapes.get(node_of(source.input[0]), ())[1:] == (width,):
+        return str(source.input[0])
+    # A reshape alone would be joined with the next one, and only rows and sequences become one operation.
+    longer = _add(edit, name, "Reshape", [found.tensor, _ints(edit, name, -1, width, 1)], RESHAPE)
+    return _add(edit, name, "Squeeze", [longer], {"T": number_type(), "squeeze_dims": wholes(2)})
 
 
 def _filled(edit: GraphEdit, name: str, count: str, value: float) -> str:

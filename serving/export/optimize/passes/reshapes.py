@@ -66,25 +66,39 @@ def _known_size(edit: GraphEdit, node: Any) -> str | None:
 
 
 def _tie_rows(edit: GraphEdit, total: Any, shapes: Shapes) -> None:
-    """Takes the rows of a product's input from the tensor that its result is added to, where a reshape makes them."""
+    """Gives both sides of a sum behind a product the same rows, where a reshape makes those of one of them."""
     for place in (0, 1):
-        bias, other = edit.source(total, place), total.input[1 - place]
+        bias, other = edit.source(total, place), edit.source(total, 1 - place)
         product = edit.source(bias, 0) if bias.op == "BiasAdd" else bias
-        rows = edit.source(product, 0) if product.op == "MatMul" else None
-        if rows is None or rows.op != "Reshape" or not edit.has_one_consumer(rows):
+        if product.op != "MatMul" or len(shapes.get(other.name, ())) != 2:
             continue
-        wished, shape = edit.constant(rows.input[1]), shapes.get(node_of(other), ())
-        if wished is None or len(wished) != 2 or wished[0] != -1 or len(shape) != 2 or shape[0] is not None:
-            continue
-        name = f"{rows.name}/rows"
-        own = edit.add(name, "Shape", [other], SHAPE).name
-        if shape[1] != wished[1]:
-            ends = [edit.add_constant(name, np.array([number], np.int32)) for number in (0, 1, 1)]
-            count = edit.add(name, "StridedSlice", [own, *ends], FIRST).name
-            width = edit.add_constant(name, wished[1:].astype(np.int32))
-            axis = edit.add_constant(name, np.array(0, np.int32))
-            own = edit.add(name, "ConcatV2", [count, width, axis],
-                           {"T": number_type(tf.int32), "N": whole(2), "Tidx": number_type(tf.int32)}).name
-        edit.set_inputs(rows, [rows.input[0], own])
-        rows.attr["Tshape"].CopyFrom(RESHAPE["Tshape"])
+        rows = edit.source(product, 0)
+        if _makes_rows(edit, rows):
+            _take_rows(edit, rows, other.name, shapes)
+            return
+        if _makes_rows(edit, other):
+            _take_rows(edit, other, rows.name, shapes)
+            return
+
+
+def _makes_rows(edit: GraphEdit, node: Any) -> bool:
+    """Whether a node is a reshape to [-1, width] for one reader."""
+    wished = edit.constant(node.input[1]) if node.op == "Reshape" and edit.has_one_consumer(node) else None
+    return wished is not None and len(wished) == 2 and wished[0] == -1
+
+
+def _take_rows(edit: GraphEdit, reshape: Any, other: str, shapes: Shapes) -> None:
+    """Makes a reshape take the number of rows from another tensor."""
+    width, shape = edit.constant(reshape.input[1]), shapes.get(other, ())
+    if width is None or len(shape) != 2 or shape[0] is not None:
         return
+    name = f"{reshape.name}/rows"
+    own = edit.add(name, "Shape", [other], SHAPE).name
+    if shape[1] != width[1]:
+        ends = [edit.add_constant(name, np.array([number], np.int32)) for number in (0, 1, 1)]
+        count = edit.add(name, "StridedSlice", [own, *ends], FIRST).name
+        last, axis = (edit.add_constant(name, np.array(value, np.int32)) for value in (width[1:], 0))
+        own = edit.add(name, "ConcatV2", [count, last, axis],
+                       {"T": number_type(tf.int32), "N": whole(2), "Tidx": number_type(tf.int32)}).name
+    edit.set_inputs(reshape, [reshape.input[0], own])
+    reshape.attr["Tshape"].CopyFrom(RESHAPE["Tshape"])
