@@ -112,7 +112,8 @@ def test_the_manifest_and_the_card_tell(results: Any) -> None:
         result = results[level, "constants"]
         record = read_manifest(result.path).optimization
         assert (record["asked"], record["weights"], record["rows"] >= 3) == (level, "constants", True)
-        assert [step["name"] for step in record["passes"]][:4] == ["simplify", "fold", "sums", "biases"]
+        assert [step["name"] for step in record["passes"]][:5] == ["simplify", "products", "fold", "sums",
+                                                                           "biases"]
         card = (result.path / "MODEL_CARD.md").read_text()
         for step in record["passes"]:
             assert step["kept"] == (step["reason"] == "")
