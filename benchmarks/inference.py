@@ -1,7 +1,7 @@
 """Our exports beside other engines on this processor: the same weights, turn by turn, in milliseconds per batch.
 
     python benchmarks/inference.py [--quick] [--models resnet50 bert_base] [--engines "zoo bfloat16" OpenVINO ...]
-                                   [--batches 1 8 32] [--seconds 2] [--threads 2] [--output FOLDER] [--work FOLDER]
+                                   [--batches 1 8 32] [--seconds 1] [--threads 2] [--output FOLDER] [--work FOLDER]
                                    [--prepare-only]
 
 Models: ResNet-50, MobileNet V2, EfficientNet B0, BERT base and small BERT (128 tokens), in float32, bfloat16 and int8,
@@ -9,7 +9,8 @@ with weights by seed, statistics as training leaves them and no zero biases. Eac
 stands still while another computes; in each round every engine has its turn, and the order turns too. Every answer is
 compared with Keras's: "error" is the distance of the log-probabilities as a share of their spread. "Limit" is the
 least time for the arithmetic, at the speed of the largest matrix products that are measured before and between, or
-for reading the weights.
+for reading the weights. Where memory is short, float32 and fewer bits are compared one after the other, the plain
+SavedModel in both.
 
 What engines load is prepared in --work and kept for the next run (an export of ours as long as our code is the same).
 An engine that is not installed or fails is told and left out. The results are written after each batch size, and what
@@ -46,6 +47,7 @@ from benchmarks.side_by_side import ROOT, Worker, WorkerError, environment, mach
 PACKAGES = ("tensorflow", "keras", "onnxruntime", "openvino", "nncf", "torch", "transformers", "numpy")
 ROUNDS = 3
 PREPARING_SECONDS = 1500.0
+_PROCESS_BYTES = 9 * 10**8  # an engine without weights
 QUICK: dict[str, Any] = {"models": ["mobilenet_v2", "small_bert"], "batches": [1], "seconds": 0.6}
 
 
@@ -103,7 +105,8 @@ def prepare(model: str, artifact: str, folder: Path, threads: int) -> str | None
     except subprocess.TimeoutExpired:
         return f"{artifact} was not ready after {PREPARING_SECONDS:.0f} s"
     if result.returncode:
-        trouble = " | ".join([line for line in result.stderr.splitlines() if line.strip()][-2:])[-500:]
+        said = [line.strip() for line in result.stderr.splitlines() if line.strip() and ".cc:" not in line]
+        trouble = " | ".join(said[-2:])[-500:]
         refused.parent.mkdir(parents=True, exist_ok=True)
         refused.write_text(f"{code}\n{trouble}")
         return trouble
@@ -111,28 +114,37 @@ def prepare(model: str, artifact: str, folder: Path, threads: int) -> str | None
     return None
 
 
-def compare(model: str, names: Sequence[str], folder: Path, batch: int, options: argparse.Namespace,
-            stack: dict[str, Worker], faults: dict[str, str]) -> dict[str, Any]:
+def compare(model: str, names: Sequence[str], batch: int, seconds: float, workers: dict[str, Worker],
+            faults: dict[str, str]) -> dict[str, Any]:
     """Times one batch size on all engines, in turns."""
     rows: dict[str, dict[str, Any]] = {}
+
+    def ask(name: str, **request: Any) -> dict[str, Any]:
+        try:
+            return workers[name].ask(**request)
+        except WorkerError as error:
+            faults[name] = f"batch {batch}: {error}"
+            print(f"  {model} batch {batch}: {name} fails: {error}", file=sys.stderr, flush=True)
+            workers.pop(name).__exit__(None, None, None)
+            rows.pop(name, None)
+            return {}
+
     for name in names:
-        if name in stack:
-            try:
-                rows[name] = stack[name].ask(batch=batch) | {"milliseconds": []}
-            except WorkerError as error:
-                faults[name] = f"batch {batch}: {error}"
-                stack.pop(name).__exit__(None, None, None)
-                print(f"  {model} batch {batch}: {name} fails: {error}", file=sys.stderr, flush=True)
+        if name in workers and (answer := ask(name, batch=batch)):
+            rows[name] = answer | {"milliseconds": []}
     ready = list(rows)
     for turn in range(ROUNDS):
         for name in ready[turn % len(ready):] + ready[:turn % len(ready)]:
-            answer = stack[name].ask(seconds=options.seconds / ROUNDS, least=1)
-            rows[name]["milliseconds"] += answer["milliseconds"]
-            rows[name]["memory_mb"] = answer["memory_mb"]
+            if name in rows and (answer := ask(name, seconds=seconds / ROUNDS, least=1)):
+                rows[name]["milliseconds"] += answer["milliseconds"]
+                rows[name]["memory_mb"] = answer["memory_mb"]
+    for row in rows.values():
+        row |= {"median": statistics.median(row["milliseconds"]), "least": min(row["milliseconds"]),
+                "calls": len(row["milliseconds"])}
     for name, row in rows.items():
-        times = row["milliseconds"]
-        row |= {"median": statistics.median(times), "least": min(times), "calls": len(times)}
-        row["milliseconds"] = [float(f"{value:.4g}") for value in times]
+        if REFERENCE in rows:  # of the same turns
+            row["times_as_fast"] = rows[REFERENCE]["median"] / row["median"]
+        row["milliseconds"] = [float(f"{value:.4g}") for value in row["milliseconds"]]
         print(f"  {model} batch {batch}: {name} {row['median']:.2f} ms, error {row['error']:.1e}", file=sys.stderr,
               flush=True)
     return rows
@@ -163,19 +175,39 @@ def run_model(model: str, options: argparse.Namespace, results: dict[str, Any]) 
         told = folder / ENGINES[name].artifact / "optimization.json"
         if told.exists():
             entry.setdefault("optimization", {})[name] = json.loads(told.read_text())
-    with ExitStack() as stack:
-        workers: dict[str, Worker] = {}
-        for name in names:
-            worker = Worker(["-m", "benchmarks.engines.worker", name, str(folder), str(options.threads)],
-                            options.threads)
-            workers[name] = stack.enter_context(worker)
-        for batch in options.batches if options.prepare_only else missing:
-            if options.prepare_only:  # fills the caches of what is compiled when it is loaded
-                names = [name for name in names if ENGINES[name].runtime == "pytorch_compiled"]
-            rows = compare(model, names, folder, batch, options, workers, entry["faults"])
-            if not options.prepare_only:
-                entry["batches"][str(batch)] = {**entry["batches"].get(str(batch), {}), **rows}
-                yield
+    if options.prepare_only:  # fills the caches of what is compiled when it is loaded
+        waves = [[name for name in names if ENGINES[name].runtime == "pytorch_compiled"]]
+        missing = options.batches
+    else:
+        waves = in_waves(names, entry["sizes"])
+    for wave in waves:
+        with ExitStack() as stack:
+            workers = {name: stack.enter_context(Worker(
+                ["-m", "benchmarks.engines.worker", name, str(folder), str(options.threads)], options.threads))
+                for name in wave}
+            for batch in missing:
+                rows = compare(model, wave, batch, options.seconds, workers, entry["faults"])
+                if not options.prepare_only:
+                    entry["batches"][str(batch)] = entry["batches"].get(str(batch), {}) | rows
+                    yield
+
+
+def in_waves(names: Sequence[str], sizes: Mapping[str, float] | None) -> list[list[str]]:
+    """All engines at once, or float32 and fewer bits one after the other where memory is short; the reference twice."""
+    fitting = _available_bytes() // (_PROCESS_BYTES + 4 * (sizes["weight_bytes"] if sizes else 0))
+    if len(names) <= fitting:
+        return [list(names)]
+    first = [name for name in names if ENGINES[name].precision == "float32"]
+    second = [name for name in names if ENGINES[name].precision != "float32" or name == REFERENCE]
+    return [wave for wave in (first, second) if wave and wave != [REFERENCE]] or [list(names)]
+
+
+def _available_bytes() -> int:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("MemAvailable:")).split()[1]) * 1024
+    except (OSError, StopIteration):  # elsewhere than on Linux
+        return 2**33
 
 
 def look_at_limits(results: dict[str, Any], options: argparse.Namespace) -> None:
@@ -228,7 +260,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "zoo-benchmarks")
     parser.add_argument("--prepare-only", action="store_true", help="writes and compiles what engines load, no timing")
     options = parser.parse_args()
-    wanted = QUICK if options.quick else {"models": list(MODELS), "batches": [1, 8, 32], "seconds": 2.0}
+    wanted = QUICK if options.quick else {"models": list(MODELS), "batches": [1, 8, 32], "seconds": 1.0}
     for name, value in wanted.items():
         if getattr(options, name) is None:
             setattr(options, name, value)

@@ -49,7 +49,7 @@ def _table(entry: Mapping[str, Any], reference: str) -> list[str]:
                 cells.append("| |")
                 continue
             row = rows[name]
-            speed = f"{rows[reference]['median'] / row['median']:.2f}x" if reference in rows else ""
+            speed = f"{row['times_as_fast']:.2f}x" if "times_as_fast" in row else ""
             share = f"{100 * row['share_of_limit']:.0f}%" if "share_of_limit" in row else ""
             cells.append(f"{row['median']:.3g} | {speed} | {share}")
         row = last.get(name) or first[name]

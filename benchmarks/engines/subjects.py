@@ -67,7 +67,7 @@ def _randomise(model: Any) -> None:
             variable.assign(generator.uniform(0.6, 1.0, variable.shape))
     if norms:
         _learn_statistics(model, norms)
-    _make_sure(model)
+    _make_plain_answers(model)
 
 
 def _learn_statistics(model: Any, norms: Sequence[Any]) -> None:
@@ -86,13 +86,13 @@ def _learn_statistics(model: Any, norms: Sequence[Any]) -> None:
         layer.rate = rate
 
 
-def _make_sure(model: Any) -> None:
-    """Scales the head so that its answers differ from class to class, as those of a trained network do."""
+def _make_plain_answers(model: Any) -> None:
+    """Scales the head so that what goes into the softmax differs by about 1 from class to class."""
     head = model.get_layer("predictions")
     text = len(model.inputs) > 1
     rows = inputs_of(model, texts(2, seed=3) if text else pictures(2, seed=3))
     features = keras.Model(model.inputs, head.input)(rows if text else rows[0], training=False)
-    head.kernel.assign(head.kernel * (2 / np.std(np.asarray(features) @ head.kernel.numpy())))
+    head.kernel.assign(head.kernel * (1 / np.std(np.asarray(features) @ head.kernel.numpy())))
 
 
 def pictures(count: int, seed: int) -> list[bytes]:
