@@ -74,6 +74,12 @@ def test_ranges_do_not_reach_beyond_what_occurs(method: str) -> None:
     assert 2.6 < high <= 3
 
 
+def test_of_many_values_some_are_enough() -> None:
+    """A set of more values than are counted gives nearly the range of a smaller one of the same kind."""
+    few, many = (ranges(branches(), ["x"], [bell(count)], MSE)["x"] for count in (100, 700))
+    np.testing.assert_allclose(few, many, rtol=0.1)
+
+
 def test_rows_in_parts_are_the_same_rows() -> None:
     """How the calibration is cut into sets, and sets without a row, change nothing."""
     rows = bell(6)["x"]
