@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,8 @@ from serving.export.optimize.int8.layers import Layer
 
 # A layer that eight bits reproduce exactly has no noise at all; that is as good as this.
 BEST_DECIBELS = 100.0
+# How many of the layers are left out at a time where the whole is too far off.
+_SHARE_PER_TRY = 0.15
 
 
 @dataclass(frozen=True)
@@ -88,9 +90,21 @@ def summary(layers: Sequence[LayerAccuracy], *, worst: int = 10) -> dict[str, An
     }
 
 
+def without_worst(accuracies: Sequence[LayerAccuracy], reason: str) -> list[LayerAccuracy]:
+    """With a share of the layers in eight bits, those of the most noise, left as they are.
+
+    Args:
+        accuracies: All layers.
+        reason: Why, for those that are left out by it.
+    """
+    done = sorted((accuracy for accuracy in accuracies if not accuracy.reason), key=lambda accuracy: accuracy.decibels)
+    worst = {accuracy.name for accuracy in done[:math.ceil(_SHARE_PER_TRY * len(done))]}
+    return [replace(accuracy, reason=reason) if accuracy.name in worst else accuracy for accuracy in accuracies]
+
+
 def _pairs(held: Any, copies: Mapping[str, str]) -> Iterator[tuple[Any, Any]]:
     for end, copy in copies.items():
-        yield tuple(tf.cast(held.get_tensor_by_name(f"{name}:0"), tf.float64) for name in (end, copy))
+        yield tuple(held.get_tensor_by_name(f"{name}:0") for name in (end, copy))
 
 
 def _power(tensor: Any) -> Any:

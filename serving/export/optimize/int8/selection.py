@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from serving.export.optimize.agreement import Agreement, Answers, agreement, answers_of
 from serving.export.optimize.graph import Array, ForwardGraph
-from serving.export.optimize.int8.accuracy import LayerAccuracy, signal_to_noise, some_rows, summary
+from serving.export.optimize.int8.accuracy import LayerAccuracy, signal_to_noise, some_rows, summary, without_worst
 from serving.export.optimize.int8.calibration import MSE, ranges
 from serving.export.optimize.int8.convolutions import Ranges, in_eight_bits, tensors_of
 from serving.export.optimize.int8.layers import Layer, layers_of
 
 # Below this there is more noise in a layer's result than a sixth of its amplitude.
 WORST_DECIBELS = 15.0
-_ROWS_TO_JUDGE_ON = 32
+_ROWS_TO_JUDGE_ON = 24
 _TRIES = 5
-_SHARE_PER_TRY = 0.15
 
 
 @dataclass
@@ -74,17 +72,10 @@ class EightBitConvolutions:
             found = agreement(expected, answers_of(rewritten, rows))
             if found.worst <= self.bound or not tries_left:
                 break
-            accuracies = _without_worst(accuracies, f"with it the whole is {found.worst:.2g} off")
+            accuracies = without_worst(accuracies, f"with it the whole is {found.worst:.2g} off")
         return rewritten, found, accuracies
 
 
 def _judged(layer: Layer, decibels: float) -> LayerAccuracy:
     reason = f"{decibels:.0f} dB over the noise, wanted are {WORST_DECIBELS:.0f}" if decibels < WORST_DECIBELS else ""
     return LayerAccuracy(layer.node.name, decibels, reason)
-
-
-def _without_worst(accuracies: Sequence[LayerAccuracy], reason: str) -> list[LayerAccuracy]:
-    """With a share of the layers in eight bits, those of the most noise, left as they are."""
-    done = sorted((accuracy for accuracy in accuracies if not accuracy.reason), key=lambda accuracy: accuracy.decibels)
-    worst = {accuracy.name for accuracy in done[:math.ceil(_SHARE_PER_TRY * len(done))]}
-    return [replace(accuracy, reason=reason) if accuracy.name in worst else accuracy for accuracy in accuracies]
