@@ -29,7 +29,7 @@ EXACT = 1e-4
 # Eight bits of mantissa through some dozens of layers.
 ROUGH = 3e-2
 # Eight bits in all, through some dozens of layers: an order of classes holds, their probabilities move a little.
-COARSE = 0.1
+COARSE = 0.15
 # Four bits for most weights.
 COARSEST = 0.4
 _SIMPLER = ("function", "constfold", "arithmetic", "dependency")
@@ -90,11 +90,20 @@ def _int8(calibration: Calibration) -> Sequence[Pass]:
             Pass("bfloat16", to_bfloat16, COARSE + ROUGH))
 
 
-# The products compute in bfloat16 where the processor has it: weights made for a call are half as much to write then.
-INT8_WEIGHTS = (*SAFE, Pass("int8_weights", eight_bit_weights, COARSE),
-                Pass("bfloat16", to_bfloat16, COARSE + ROUGH))
-INT4_WEIGHTS = (*SAFE, Pass("int4_weights", four_bit_weights, COARSEST),
-                Pass("bfloat16", to_bfloat16, COARSEST + ROUGH))
+def _with_bfloat16(rewrite: Callable[[ForwardGraph], ForwardGraph]) -> Callable[[ForwardGraph], ForwardGraph]:
+    """A rewrite of weights, with the products in bfloat16 where the processor has it: half as much to make per call."""
+    def both(graph: ForwardGraph) -> ForwardGraph:
+        small = rewrite(graph)
+        try:
+            return to_bfloat16(small)
+        except ValueError:
+            return small
+    return both
+
+
+# Where the weights are kept as they are, what is left is bfloat16.
+INT8_WEIGHTS = (*SAFE, Pass("int8_weights", _with_bfloat16(eight_bit_weights), COARSE), BFLOAT16[-1])
+INT4_WEIGHTS = (*SAFE, Pass("int4_weights", _with_bfloat16(four_bit_weights), COARSEST), BFLOAT16[-1])
 
 LEVELS: Mapping[str, Level] = MappingProxyType({
     "safe": Level(lambda _: SAFE),

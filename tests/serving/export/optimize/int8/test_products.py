@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from serving.export.optimize.graph import Array, ForwardGraph
-from serving.export.optimize.int8.products import quantize_products
+from serving.export.optimize.int8.product_selection import EightBitProducts
 from tests.serving.export.optimize.networks import graph_from
 
 WIDTH = 160
@@ -52,14 +52,13 @@ def error(graph: ForwardGraph, quantized: ForwardGraph) -> float:
 def test_each_activation(name: str, function: Callable[[Any], Any]) -> None:
     """It is computed within the integer product, in float32 at its end as well as in eight bits for the next one."""
     graph = built(lambda x: dense(function(dense(x)), 1))
-    quantized, reports = quantize_products(graph, [rows()])
+    quantized = EightBitProducts([rows()], 1.0).rewrite(graph)
     first = [b"BiasAdd", *([name.encode()] if name else []), b"Requantize"]
     assert fusions(quantized) == [first, [b"BiasAdd", b"Dequantize"]]
     assert operations(quantized).count("QuantizeV2") == 1
     assert error(graph, quantized) < 0.03
-    assert [report.kept for report in reports] == [True, True]
     alone = built(lambda x: function(dense(x)))
-    quantized, _ = quantize_products(alone, [rows()])
+    quantized = EightBitProducts([rows()], 1.0).rewrite(alone)
     assert fusions(quantized) == [[*first[:-1], b"Dequantize"]]
     assert error(alone, quantized) < 0.03
 
@@ -67,7 +66,7 @@ def test_each_activation(name: str, function: Callable[[Any], Any]) -> None:
 def test_a_residual_sum() -> None:
     """What is added stays float32, and so does what is read by anybody but a product."""
     graph = built(lambda x: dense(x + dense(tf.nn.relu(dense(x)), 1), 2))
-    quantized, _ = quantize_products(graph, [rows()])
+    quantized = EightBitProducts([rows()], 1.0).rewrite(graph)
     assert fusions(quantized) == [[b"BiasAdd", b"Relu", b"Requantize"], [b"BiasAdd", b"Add", b"Dequantize"],
                                   [b"BiasAdd", b"Dequantize"]]
     assert "MatMul" not in operations(quantized)
@@ -87,12 +86,12 @@ def seen_by_others(x: Any) -> Any:
 def test_one_rounding_for_all_that_read() -> None:
     """Three products of one tensor round it once, and a tensor that others read as well stays float32."""
     graph = built(read_three_times)
-    quantized, _ = quantize_products(graph, [rows()])
+    quantized = EightBitProducts([rows()], 1.0).rewrite(graph)
     assert operations(quantized).count("QuantizeV2") == 1
     assert operations(quantized).count("_QuantizedMatMul") == 3
     both = built(lambda x: tf.concat([dense(tf.nn.relu(dense(x)), 1), tf.nn.relu(dense(x))], axis=1))
     for held in (both, built(seen_by_others)):
-        quantized, _ = quantize_products(held, [rows()])
+        quantized = EightBitProducts([rows()], 1.0).rewrite(held)
         assert error(held, quantized) < 0.03
 
 
@@ -101,7 +100,7 @@ def test_a_lopsided_range_costs_no_bit() -> None:
     largest = np.abs(WEIGHTS[0]).max(axis=0)
     weights = np.round(WEIGHTS[0] / largest * 127) * largest / 127  # nothing is lost in them
     graph = built(lambda x: tf.matmul(tf.maximum(x, -0.1), weights))
-    quantized, _ = quantize_products(graph, [rows()], method="min-max")
+    quantized = EightBitProducts([rows()], 1.0, "min-max").rewrite(graph)
     values = np.maximum(rows(200, 2)["x"], -0.1)
     step = np.abs(values).max() / 127
     around_zero = np.round(values / step) * step @ weights
@@ -109,27 +108,8 @@ def test_a_lopsided_range_costs_no_bit() -> None:
     assert error(graph, quantized) < 0.7 * noise
 
 
-def test_what_eight_bits_cannot_hold_stays() -> None:
-    """A product whose input has a rare value far from the others stays in float32, and its report says why."""
-    outlier = np.array([3000.0] + [1.0] * (WIDTH - 1), np.float32)
-    weights = WEIGHTS[1] * (1 / outlier**2)[:, None]  # it hardly counts, but leaves the others a few steps
-    graph = built(lambda x: tf.matmul(tf.nn.relu(dense(x)) * outlier, weights))
-    quantized, reports = quantize_products(graph, [rows()], method="min-max")
-    assert [report.kept for report in reports] == [True, False]
-    assert "dB" in reports[1].reason
-    assert operations(quantized).count("MatMul") == 1
-
-
 def test_weights_take_a_byte_each() -> None:
     """The graph shrinks to about a quarter."""
     graph = built(lambda x: dense(dense(dense(x), 1), 2))
-    quantized, _ = quantize_products(graph, [rows()])
+    quantized = EightBitProducts([rows()], 1.0).rewrite(graph)
     assert quantized.size_bytes < 0.35 * graph.size_bytes
-
-
-@pytest.mark.parametrize(("function", "reason"), [(tf.nn.relu, "no matrix product"),
-                                                  (lambda x: dense(x * 0.0), "lose too much")])
-def test_nothing_to_do_is_told(function: Callable[[Any], Any], reason: str) -> None:
-    """A graph without products, and one with none that is worth it, is refused."""
-    with pytest.raises(ValueError, match=reason):
-        quantize_products(built(function), [rows()])
