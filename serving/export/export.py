@@ -52,7 +52,9 @@ def export_model(model: Any, root: str | Path, *, name: str | None = None, versi
             the signatures become warm-up records, too. They are stored in the version.
         optimize: "none" writes what Keras computes. "safe" rewrites it to run faster, as exactly as float32 rounds.
             "bfloat16" then lets convolutions and matrix products compute in 16 bits, with float32 at both ends; it
-            takes a processor that has them, here and in the server. Each rewrite is compared with the model on the
+            takes a processor that has them, here and in the server. "int8" gives both eight bits, with ranges of
+            activations from `calibration`; "int8_weights" and "int4_weights" store weights in eight and four bits,
+            for size rather than speed. Each rewrite is compared with the model on the
             samples, and dropped if it is too far off; the manifest and the model card say what was done. Language
             models that generate text, and models with tables or files in a layer, are written as they are. "auto"
             exports the model in each of the ways that are made for speed, "max" in all, those for size among them;
