@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import tensorflow as tf
+
 from serving.errors import ExportError
+from serving.export.length_groups import in_length_groups
 from serving.export.ranking import best_classes, decided_class, label_names
 from serving.export.raw_inputs import TRUNCATED_OUTPUT, in_order, prepared, reads_pairs
 from serving.export.servable_module import Forward
@@ -17,6 +20,7 @@ from zoo.spec import ModelRecord, WordPiecePreprocessing
 RANKED_TASKS = ("classification", "binary_classification")
 # Tasks whose answer needs to know the words, and so WordPieces.
 _WORD_TASKS = ("token_classification", "masked_language_model")
+_MASK = "padding_mask"
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,9 @@ class Answers:
 
     def ranked(self, tensors: list[Any]) -> dict[str, Any]:
         """Labels, scores and indices for a classifier, the outputs as they are for other tasks."""
-        outputs = self.plain(tensors)
+        return self._ranked(self.plain(tensors))
+
+    def _ranked(self, outputs: dict[str, Any]) -> dict[str, Any]:
         if self.record.task not in RANKED_TASKS or self.top_k is None:
             return outputs
         probabilities = outputs["probabilities"]
@@ -107,7 +113,18 @@ class Answers:
             token_ids = dict(zip(self.forward.inputs, tensors, strict=True))["token_ids"]
             return filled_masks(self.plain(tensors)["logits"], token_ids, transform.mask_id, transform.spec.vocabulary,
                                 self.top_k)
-        return self.ranked(tensors)
+        return self._ranked(self._by_length(tensors) if self._is_of_texts() else self.plain(tensors))
+
+    def _by_length(self, tensors: list[Any]) -> dict[str, Any]:
+        """As `plain`, with rows of different lengths computed apart where that saves time."""
+        mask = dict(zip(self.forward.inputs, tensors, strict=True))[_MASK]
+        return in_length_groups(self.forward.call, self.forward.outputs, tensors, tf.reduce_sum(mask, axis=1))
+
+    def _is_of_texts(self) -> bool:
+        """Whether the model reads tokens with a mask of padding, of any number, and gives a fixed number of values."""
+        return (_MASK in self.forward.inputs
+                and all(spec.shape.rank == 2 and spec.shape[1] is None for spec in self.forward.inputs.values())
+                and all(spec.shape.rank == 2 and spec.shape[1] is not None for spec in self.forward.outputs.values()))
 
 
 def _check_gap(preprocessing: WordPiecePreprocessing, words: int) -> None:
