@@ -115,7 +115,8 @@ def machine(threads: int) -> dict[str, Any]:
         name += "".join(f", {label}" for flag, label in (("avx512f", "AVX-512"), ("avx512_bf16", "bf16"),
                                                          ("avx512_vnni", "VNNI"), ("amx_tile", "AMX")) if flag in flags)
     return {"processor": name, "processors": os.cpu_count(), "threads": threads, "system": platform.platform(),
-            "python": platform.python_version(), "load": round(os.getloadavg()[0], 1), "when": time.strftime("%Y-%m-%d %H:%M")}
+            "python": platform.python_version(), "load": round(os.getloadavg()[0], 1),
+            "when": time.strftime("%Y-%m-%d %H:%M")}
 
 
 def versions(names: Sequence[str]) -> dict[str, str]:
