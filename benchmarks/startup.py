@@ -5,7 +5,7 @@
 Each row is a whole process, from its start to what the row names, and all rows take turns, so a noisy machine hits them
 alike. "First answer" rows load the same model, with the same weights, in each way that people serve it: this project's
 server from its start to the answer to a request over REST, a SavedModel in a session and in TensorFlow 2, and Keras's
-own file.
+own file. The server answers only when the warm-up requests of all its signatures, pictures among them, have been run.
 """
 
 from __future__ import annotations
