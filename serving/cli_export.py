@@ -18,7 +18,7 @@ EXPORT_OPTIONS = MappingProxyType(
     {"batch_sizes": "--batch-size", "samples": "--sample", "batches": "--batch", "candidates": "--candidate"}
     | {name: f"--{name.replace('_', '-')}" for name in (
         "name", "version", "top_k", "warmup_from", "optimize", "optimized_weights", "calibration", "validation",
-        "tolerance", "objective", "metric", "report")})
+        "tolerance", "agreement", "objective", "metric", "report")})
 # What `--optimize auto` and `max` compare; the exporter checks the words.
 _COMPARING = ("auto", "max")
 _LEARNING_NOTHING = ("none", "safe", "bfloat16", "int8_weights", "int4_weights")
@@ -53,6 +53,7 @@ def export_command(
     validation: Annotated[str | None, typer.Option(help="Examples that auto and max judge by; the run's validation "
                                                         "part if left out.")] = None,
     tolerance: Annotated[float, typer.Option(help="Share of the metric that may be lost.")] = 0.005,
+    agreement: Annotated[float, typer.Option(help="Least share of examples whose best label stays.")] = 0.98,
     objective: Annotated[str, typer.Option(help="What auto and max choose for: latency, throughput or size.")]
     = "latency",
     batch: Annotated[list[int] | None, typer.Option(min=1, help="Examples in the calls that are timed; may be "
@@ -87,7 +88,8 @@ def export_command(
                               target_serving=target_serving, validate=check,
                               samples=[str(path) for path in sample] if sample else None, warmup_from=warmup_from,
                               optimize=optimize, optimized_weights=optimized_weights,
-                              tolerance=tolerance, objective=objective, batches=tuple(batch or (1, 8)), metric=metric,
+                              tolerance=tolerance, agreement=agreement, objective=objective,
+                              batches=tuple(batch or (1, 8)), metric=metric,
                               candidates=others, report=report, progress=None if as_json else _tell,
                               calibration=learned, validation=judged)
     if as_json:

@@ -24,8 +24,8 @@ def export_model(model: Any, root: str | Path, *, name: str | None = None, versi
                  target_serving: str = DEFAULT_TARGET, warmup: bool = True, validate: bool = True,
                  samples: Any = None, warmup_from: str | Path | None = None, optimize: str = NONE,
                  optimized_weights: str = VARIABLES, calibration: Any = None, validation: Any = None,
-                 tolerance: float = 0.005, objective: str = "latency", batches: Sequence[int] = (1, 8),
-                 metric: str = "", candidates: Sequence[str | Path] = (), report: str | Path | None = None,
+                 tolerance: float = 0.005, agreement: float = 0.98, objective: str = "latency",
+                 batches: Sequence[int] = (1, 8), metric: str = "", candidates: Sequence[str | Path] = (), report: str | Path | None = None,
                  progress: Callable[[str], None] | None = None) -> ExportResult:
     """Writes a model as `<root>/<name>/<version>/`, ready for TensorFlow Serving, and publishes it in one step.
 
@@ -70,6 +70,8 @@ def export_model(model: Any, root: str | Path, *, name: str | None = None, versi
         validation: Examples to judge by, for "auto" and "max": a part of a dataset, or a function that makes one for a
             model's record.
         tolerance: By which share of itself the metric may be worse than that of the plain export, from 0 to below 1.
+        agreement: The least share of the examples to which another level of the same model gives the same best label;
+            further `candidates` are other models, and judged by the metric alone.
         objective: What is chosen for: "latency" (milliseconds of a call of the smallest of `batches`), "throughput"
             (examples per second in calls of the largest) or "size" (bytes that a server reads).
         batches: Examples in the timed calls, each from 1 to 1024.
@@ -100,8 +102,8 @@ def export_model(model: Any, root: str | Path, *, name: str | None = None, versi
     check_options(options, root)
     if comparing:
         selection = Selection(
-            objective=objective, batches=tuple(batches), tolerance=tolerance, metric=metric, calibration=calibration,
-            validation=validation, runs=tuple(Path(run) for run in candidates),
+            objective=objective, batches=tuple(batches), tolerance=tolerance, agreement=agreement, metric=metric,
+            calibration=calibration, validation=validation, runs=tuple(Path(run) for run in candidates),
             report=Path(report) if report is not None else None)
         return publish_best(model, root, options, optimize, optimized_weights, selection, progress or _silent)
     return publish(model, record, root, options, Wish(optimize, optimized_weights, calibration))

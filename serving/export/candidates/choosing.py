@@ -104,6 +104,9 @@ def _within(outcome: Outcome, plain: Outcome, selection: Selection) -> Outcome:
     reason = ""
     if drop > selection.tolerance:
         reason = f"worse: {outcome.judgement.metric} is {drop:.2%} off, allowed is {selection.tolerance:.2%}"
+    elif outcome.candidate.run is None and agreement is not None and agreement < selection.agreement:
+        # Another model may be as good in other places; the same one in fewer bits has no reason to be.
+        reason = f"other labels: {agreement:.2%} are as before, {selection.agreement:.2%} must be"
     return replace(outcome, drop=drop, agreement=agreement, reason=reason)
 
 

@@ -26,6 +26,7 @@ def described(outcomes: Sequence[Outcome], selection: Selection, tried_at_last: 
     plain = outcomes[0]
     metric = plain.judgement.metric if plain.judgement else selection.metric
     return {"objective": selection.objective, "batches": list(selection.batches), "tolerance": selection.tolerance,
+            "least_agreement": selection.agreement,
             "metric": metric, "examples": plain.judgement.examples if plain.judgement else 0,
             "rounds": selection.rounds if tried_at_last else 0,
             "machine": {"processor": _processor(), "cpus": len(os.sched_getaffinity(0))

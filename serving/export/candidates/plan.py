@@ -48,6 +48,7 @@ class Selection:
             in calls of the largest) or "size" (bytes that a server reads).
         batches: Examples in the timed calls.
         tolerance: By how much of itself the metric may become worse, such as 0.005.
+        agreement: The least share of examples to which another level of the same model gives the same best label.
         metric: What counts as quality, of `zoo.evaluation`; empty takes the task's first.
         calibration: Examples to learn ranges from.
         validation: Examples to judge by.
@@ -60,6 +61,7 @@ class Selection:
     objective: str = "latency"
     batches: tuple[int, ...] = (1, 8)
     tolerance: float = 0.005
+    agreement: float = 0.98
     metric: str = ""
     calibration: Examples | None = None
     validation: Examples | None = None
@@ -79,6 +81,9 @@ class Selection:
         if not 0 <= self.tolerance < 1:
             raise ExportError(f"`tolerance` is the share of the metric that may be lost, from 0 to below 1, such as "
                               f"0.005. Received: {self.tolerance!r}")
+        if not 0 <= self.agreement <= 1:
+            raise ExportError(f"`agreement` is the share of examples whose best label must stay, from 0 to 1, such as "
+                              f"0.98. Received: {self.agreement!r}")
 
 
 def candidates_of(word: str, selection: Selection) -> list[Candidate]:

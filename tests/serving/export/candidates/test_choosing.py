@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from serving.errors import ExportError
 from serving.export.candidates.choosing import Outcome, choose
 from serving.export.candidates.plan import Selection
 from tests.serving.export.candidates.outcomes import outcome
@@ -42,6 +46,20 @@ def test_a_wider_tolerance_lets_it_in() -> None:
     found = [outcome("none", times(1)), outcome("int8", times(0.2), accuracy=0.89)]
     assert chosen(choose(found, Selection(tolerance=0.0111))) == "none"
     assert chosen(choose(found, Selection(tolerance=0.0112))) == "int8"
+
+
+def test_a_level_that_changes_labels_is_refused() -> None:
+    """An equal metric over other labels is no agreement; another model is judged by the metric alone."""
+    changed = outcome("int8", times(0.2), changed=5)
+    found = [outcome("none", times(1)), changed]
+    told = choose(found, Selection())
+    assert chosen(told) == "none"
+    assert reasons(told)["int8"] == "other labels: 97.50% are as before, 98.00% must be"
+    assert chosen(choose(found, Selection(agreement=0.975))) == "int8"
+    other = replace(changed, candidate=replace(changed.candidate, run=Path("pruned")))
+    assert chosen(choose([found[0], other], Selection())) == "int8"
+    with pytest.raises(ExportError, match="`agreement` is the share of examples"):
+        Selection(agreement=98)
 
 
 def test_a_slower_one_is_never_kept() -> None:
