@@ -25,8 +25,8 @@ def export_model(model: Any, root: str | Path, *, name: str | None = None, versi
                  samples: Any = None, warmup_from: str | Path | None = None, optimize: str = NONE,
                  optimized_weights: str = VARIABLES, calibration: Any = None, validation: Any = None,
                  tolerance: float = 0.005, agreement: float = 0.98, objective: str = "latency",
-                 batches: Sequence[int] = (1, 8), metric: str = "", candidates: Sequence[str | Path] = (), report: str | Path | None = None,
-                 progress: Callable[[str], None] | None = None) -> ExportResult:
+                 batches: Sequence[int] = (1, 8), metric: str = "", candidates: Sequence[str | Path] = (),
+                 report: str | Path | None = None, progress: Callable[[str], None] | None = None) -> ExportResult:
     """Writes a model as `<root>/<name>/<version>/`, ready for TensorFlow Serving, and publishes it in one step.
 
     Nothing appears under a version number before it is complete, on the disk and, unless told otherwise, validated. A
