@@ -38,7 +38,7 @@ _INTEGER_TOLERANCE = {"absolute": 2e-2, "relative": 6e-2}
 class AsWritten:
     """Answers in a model's place as the graph that is written does.
 
-    Integers are too coarse for Keras's answers to be a yardstick of a server: how far the graph is from Keras is said
+    Fewer bits are too coarse for Keras's answers to be a yardstick of a server: how far the graph is from Keras is said
     elsewhere in the manifest, and golden answers are those that every server gives.
 
     Args:

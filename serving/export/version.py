@@ -228,8 +228,7 @@ def _prepare(model: Any, record: ModelRecord, options: ExportOptions, wish: Wish
         if decoder:
             signatures |= language_model_signatures(decoder, transform)
         rows = make_samples(forward, record, options.samples, transform)
-        coarse = optimized.precision == "int8" or (decoder is not None and optimized.precision != "float32")
-        judge = AsWritten(model, forward) if coarse else model
+        judge = model if optimized.precision == "float32" else AsWritten(model, forward)
         golden = golden_vectors(judge, answers, transform, signatures, rows, tolerance)
         if decoder and optimized.precision != "float32":
             optimized = dataclasses.replace(optimized, record={**optimized.record, **how_far(model, forward, rows)})
