@@ -127,8 +127,9 @@ class TrialHost:
             select.select(self._launcher.waited_for(), (), (), _LOOK_S)
         log = folder.log(task.trial)
         with log.open("ab") as file:
+            log_begun = file.tell()  # the process may have written before anybody could ask afterwards
             process = self._launcher.start(str(self._count), order, file)
-            self._attempt = Attempt(task=task, process=process, share=self._share, log=log, log_begun=file.tell(),
+            self._attempt = Attempt(task=task, process=process, share=self._share, log=log, log_begun=log_begun,
                                     memory_kills=killed_for_memory())
         self._state, self._looked = "computing", time.monotonic()
 

@@ -124,6 +124,7 @@ class TrialLoop:
         order = {"task": task.to_dict(), "program": dict(self._study.program), "folder": str(self._study.folder.path),
                  "share": dataclasses.asdict(share)}
         with self._open_log(task.trial, log) as file:
+            log_begun = file.tell()  # the process may have written before anybody could ask afterwards
             try:
                 process = self._launcher.start(f"{task.trial}/{self._begun}", order, file)
             except LauncherDied as death:
@@ -137,7 +138,7 @@ class TrialLoop:
                 self._study.remark(f"{error} From now on {len(self._shares)} trials run at once.")
                 return
             self._attempts[process.key] = Attempt(task=task, process=process, share=share, log=log,
-                                                  log_begun=file.tell(), memory_kills=killed_for_memory())
+                                                  log_begun=log_begun, memory_kills=killed_for_memory())
 
     def _open_log(self, trial: str, log: Path) -> IO[bytes]:
         try:

@@ -33,8 +33,8 @@ def test_a_good_version_ends_with_zero(version: Path) -> None:
     assert report["ok"] is True
     assert report["findings"] == []
     assert report["target_serving"] == "2.18"
-    assert [check["name"] for check in report["checks"]] == ["files", "graph", "contract", "loading", "warm-up",
-                                                             "golden vectors"]
+    assert [check["name"] for check in report["checks"]] == ["files", "graph", "contract", "weights", "loading",
+                                                             "warm-up", "golden vectors"]
 
 
 def test_a_changed_file_ends_with_one(version: Path) -> None:

@@ -69,15 +69,26 @@ def run_errands(folder: Path, errands: Sequence[str], *, jobs: int = 1, memory_b
         return [study.trials[name] for name in sorted(study.trials)]
 
 
+@contextlib.contextmanager
+def hearing_hang_ups() -> Iterator[None]:
+    """What is started inside hears SIGHUP, even where the tests themselves run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 class Command:
     """The same in a process of its own."""
 
     def __init__(self, folder: Path, errands: Sequence[str], *, jobs: int = 2, **options: Any) -> None:
         self.folder = SearchFolder.at(folder)
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.tuning.executors.errand_search", str(folder), str(jobs),
-             json.dumps(list(errands)), json.dumps(options)], cwd=REPOSITORY, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, text=True, start_new_session=True)
+        with hearing_hang_ups():
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tests.tuning.executors.errand_search", str(folder), str(jobs),
+                 json.dumps(list(errands)), json.dumps(options)], cwd=REPOSITORY, stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE, text=True, start_new_session=True)
 
     def __enter__(self) -> Command:
         return self
