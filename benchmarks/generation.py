@@ -136,6 +136,8 @@ def hugging_face(dtype: str, values: dict[str, Any]) -> Engine | None:
 
 def ctranslate2(dtype: str, values: dict[str, Any], folder: Path) -> Engine | None:
     """CTranslate2's own generator over the same parameters; its int8 has a factor for each output, too."""
+    if dtype == "bfloat16":
+        return None  # it computes in them on GPUs alone
     try:
         import ctranslate2
         from ctranslate2.specs import transformer_spec
