@@ -24,11 +24,12 @@ SECTIONS = {
     "startup": "Start-up: importing, listing, loading, the first answer",
     "export": "Exports: time, size, memory",
 }
-HEAD = """# The last full run of the benchmarks
+HEAD = """# The last run of the benchmarks
 
-Written by `python benchmarks/results.py` from what `make bench-full` left in `benchmark-output`; each script tells in
-its first lines what it compares and how. Figures of one table come from one run and count as ratios; another machine
-has others. `results/` holds the figures (JSON) and pictures.
+Written by `python benchmarks/results.py` from what `make bench-full`, or scripts run by hand, left in
+`benchmark-output`; each script tells in its first lines what it compares and how. Figures of one table come from one
+run and count as ratios; another machine has others. `results/` holds the figures (JSON) and pictures. What a run left
+out (a model, a batch size, a script) is not here.
 """
 
 
