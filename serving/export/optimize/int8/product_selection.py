@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from serving.export.optimize.agreement import Agreement, agreement, answers_of
 from serving.export.optimize.edit import GraphEdit
 from serving.export.optimize.graph import Array, ForwardGraph
-from serving.export.optimize.int8.accuracy import LayerAccuracy, some_rows, summary, without_worst
+from serving.export.optimize.int8.accuracy import LayerAccuracy, some_rows
 from serving.export.optimize.int8.calibration import PERCENTILE, ranges
+from serving.export.optimize.int8.judging import refused, within_bound
 from serving.export.optimize.int8.product_chains import Product, products_of
 from serving.export.optimize.int8.products import Ranges, products_in_eight_bits, signal_to_noise, tensors_of
 
@@ -21,7 +21,6 @@ WORST_DECIBELS = 20.0
 _ROWS_TO_JUDGE_ON = 32
 # Of what is multiplied: each text of a batch has many.
 _MOST_INNER_ROWS = 1024
-_TRIES = 5
 
 
 @dataclass
@@ -59,27 +58,18 @@ class EightBitProducts:
         learned |= {f"{name}:0": found for name, found in self.known.items() if f"{name}:0" in learned}
         rows = some_rows(self.calibration, _ROWS_TO_JUDGE_ON)
         accuracies = _judged(graph, products, learned, rows)
-        rewritten, found, accuracies = self._within_bound(graph, learned, rows, accuracies)
-        count = sum(len(next(iter(each.values()))) for each in self.calibration)
-        self._details = {"method": self.method, "rows": count, "error": float(f"{found.worst:.2g}"),
-                         "same_label": found.same_label, **summary(accuracies)}
-        return rewritten
 
-    def _within_bound(self, graph: ForwardGraph, learned: Ranges, rows: Sequence[Mapping[str, Array]],
-                      accuracies: list[LayerAccuracy]) -> tuple[ForwardGraph, Agreement, list[LayerAccuracy]]:
-        expected = answers_of(graph, rows)
-        for tries_left in reversed(range(_TRIES)):
+        def rewritten(accuracies: Sequence[LayerAccuracy]) -> ForwardGraph:
             edit = GraphEdit(graph)
             chosen = [product for product, accuracy in zip(products_of(graph, edit), accuracies, strict=True)
                       if not accuracy.reason]
             if not chosen:
                 raise ValueError("every matrix product would lose too much with eight bits")
-            rewritten = products_in_eight_bits(edit, chosen, learned)
-            found = agreement(expected, answers_of(rewritten, rows))
-            if found.worst <= self.bound or not tries_left:
-                break
-            accuracies = without_worst(accuracies, f"with it the whole is {found.worst:.2g} off")
-        return rewritten, found, accuracies
+            return products_in_eight_bits(edit, chosen, learned)
+
+        judged = within_bound(graph, rows, self.bound, accuracies, rewritten)
+        self._details = judged.details(self.method, self.calibration)
+        return judged.graph
 
 
 def _judged(graph: ForwardGraph, products: Sequence[Product], learned: Ranges,
@@ -89,8 +79,7 @@ def _judged(graph: ForwardGraph, products: Sequence[Product], learned: Ranges,
     accuracies = []
     for product in products:
         level = round(signal_to_noise(product, seen[product.source], learned[product.source]), 1)
-        reason = f"{level:.0f} dB over the noise, wanted are {WORST_DECIBELS:.0f}" if level < WORST_DECIBELS else ""
-        accuracies.append(LayerAccuracy(product.node.name, level, reason))
+        accuracies.append(LayerAccuracy(product.node.name, level, refused(level, WORST_DECIBELS)))
     return accuracies
 
 

@@ -6,17 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from serving.export.optimize.agreement import Agreement, Answers, agreement, answers_of
 from serving.export.optimize.graph import Array, ForwardGraph
-from serving.export.optimize.int8.accuracy import LayerAccuracy, signal_to_noise, some_rows, summary, without_worst
+from serving.export.optimize.int8.accuracy import LayerAccuracy, signal_to_noise, some_rows
 from serving.export.optimize.int8.calibration import MSE, ranges
 from serving.export.optimize.int8.convolutions import Ranges, in_eight_bits, tensors_of
+from serving.export.optimize.int8.judging import refused, within_bound
 from serving.export.optimize.int8.layers import Layer, layers_of
 
 # Below this there is more noise in a layer's result than a sixth of its amplitude.
 WORST_DECIBELS = 15.0
 _ROWS_TO_JUDGE_ON = 24
-_TRIES = 5
 
 
 @dataclass
@@ -54,28 +53,17 @@ class EightBitConvolutions:
         rows = some_rows(self.calibration, _ROWS_TO_JUDGE_ON)
         decibels = signal_to_noise(graph, layers, learned, rows)
         accuracies = [_judged(layer, decibels[layer.end]) for layer in layers]
-        rewritten, found, accuracies = self._within_bound(graph, layers, learned, rows, accuracies)
-        count = sum(len(next(iter(each.values()))) for each in self.calibration)
-        self._details = {"method": self.method, "rows": count, "error": float(f"{found.worst:.2g}"),
-                         "same_label": found.same_label, **summary(accuracies)}
-        return rewritten
 
-    def _within_bound(self, graph: ForwardGraph, layers: Sequence[Layer], learned: Ranges,
-                      rows: Sequence[Mapping[str, Array]],
-                      accuracies: list[LayerAccuracy]) -> tuple[ForwardGraph, Agreement, list[LayerAccuracy]]:
-        expected: Answers = answers_of(graph, rows)
-        for tries_left in reversed(range(_TRIES)):
+        def rewritten(accuracies: Sequence[LayerAccuracy]) -> ForwardGraph:
             chosen = [layer for layer, accuracy in zip(layers, accuracies, strict=True) if not accuracy.reason]
             if not chosen:
                 raise ValueError("every convolution would lose too much with eight bits")
-            rewritten = in_eight_bits(graph, chosen, learned)
-            found = agreement(expected, answers_of(rewritten, rows))
-            if found.worst <= self.bound or not tries_left:
-                break
-            accuracies = without_worst(accuracies, f"with it the whole is {found.worst:.2g} off")
-        return rewritten, found, accuracies
+            return in_eight_bits(graph, chosen, learned)
+
+        judged = within_bound(graph, rows, self.bound, accuracies, rewritten)
+        self._details = judged.details(self.method, self.calibration)
+        return judged.graph
 
 
 def _judged(layer: Layer, decibels: float) -> LayerAccuracy:
-    reason = f"{decibels:.0f} dB over the noise, wanted are {WORST_DECIBELS:.0f}" if decibels < WORST_DECIBELS else ""
-    return LayerAccuracy(layer.node.name, decibels, reason)
+    return LayerAccuracy(layer.node.name, decibels, refused(decibels, WORST_DECIBELS))
