@@ -31,6 +31,8 @@ EXACT = 1e-4
 ROUGH = 0.1
 # Eight bits in all, through some dozens of layers: an order of classes holds, their probabilities move a little.
 COARSE = 0.15
+# What a further pass may add to what eight bits have moved already.
+_BESIDE = 3e-2
 # Four bits for most weights.
 COARSEST = 0.4
 _SIMPLER = ("function", "constfold", "arithmetic", "dependency")
@@ -87,8 +89,8 @@ BFLOAT16 = (*SAFE, Pass("bfloat16", to_bfloat16, ROUGH))
 def _int8(calibration: Calibration) -> Sequence[Pass]:
     convolutions, products = EightBitConvolutions(calibration, COARSE), EightBitProducts(calibration, COARSE)
     return (*SAFE, Pass("int8_convolutions", convolutions.rewrite, COARSE, convolutions.details),
-            Pass("int8_products", products.rewrite, COARSE + ROUGH, products.details),
-            Pass("bfloat16", to_bfloat16, COARSE + ROUGH))
+            Pass("int8_products", products.rewrite, COARSE + _BESIDE, products.details),
+            Pass("bfloat16", to_bfloat16, COARSE + _BESIDE))
 
 
 def _with_bfloat16(rewrite: Callable[[ForwardGraph], ForwardGraph]) -> Callable[[ForwardGraph], ForwardGraph]:
