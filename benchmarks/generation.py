@@ -19,7 +19,6 @@ import itertools
 import os
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -33,28 +32,13 @@ import numpy as np
 import tensorflow as tf
 
 import zoo
+from benchmarks.engines.limits import bytes_per_second
 from serving.export import export_model
 from zoo.preprocessing.byte_alphabet import byte_vocabulary
 
 PROMPT, LAYERS, HEADS, WIDTH, VOCABULARY = 32, 12, 12, 768, 50257
 BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}
 Engine = Callable[[np.ndarray, int], int]
-
-
-def bytes_per_second() -> float:
-    """What all processors together read from memory, best of several sums."""
-    threads = os.cpu_count() or 1
-    parts = np.array_split(np.ones(2**26, np.float64), threads)
-    best = 0.0
-    for _ in range(4):
-        workers = [threading.Thread(target=part.sum) for part in parts]
-        start = time.perf_counter()
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
-        best = max(best, 8 * 2**26 / (time.perf_counter() - start))
-    return best
 
 
 def large_vocabulary() -> Any:
@@ -234,7 +218,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--dtypes", nargs="+", default=list(BYTES), choices=list(BYTES))
     arguments = parser.parse_args()
-    bandwidth = bytes_per_second()
+    bandwidth = bytes_per_second(os.cpu_count() or 1)
     table: list[tuple[str, int, str, list[float]]] = []
     for dtype in arguments.dtypes:
         with tempfile.TemporaryDirectory() as folder:
@@ -259,7 +243,7 @@ def main() -> None:
                     rows[name][3].append(tokens / seconds)
                     print(f"  {dtype} batch {batch} round {round_number}: {name} {tokens / seconds:.1f} tokens/s, "
                           f"load {os.getloadavg()[0]:.1f}", file=sys.stderr, flush=True)
-                bandwidth = max(bandwidth, bytes_per_second())
+                bandwidth = max(bandwidth, bytes_per_second(os.cpu_count() or 1))
                 table += rows.values()
     parameters = sum(int(np.prod(value.shape)) for path, value in values.items() if "position" not in path)
     print(f"memory: {bandwidth / 1e9:.1f} GB/s; load {os.getloadavg()[0]:.1f}; {os.cpu_count()} processors")
