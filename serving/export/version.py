@@ -253,6 +253,9 @@ def _generating(wish: Wish) -> Optimized:
     """A language model's texts come from a loop of its own: only the numbers of its parameters can be chosen."""
     if wish.level == NONE:
         return Optimized(None, {})
+    if wish.level == "int4_weights":
+        raise ExportError("A language model that writes texts has no level of four bits. Export it with "
+                          "`optimize='int8'`, the fewest that there are for it.")
     precision = LEVELS[wish.level].precision
     return Optimized(None, {"asked": wish.level, "precision": precision, "weights": VARIABLES}, precision)
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from serving.errors import ExportError
 from serving.export import export_model
 from serving.export.export import ExportResult
 from serving.export.replay import LoadedVersion
@@ -45,3 +46,10 @@ def test_a_level_of_a_language_model(level: str, share: float, same: float, mode
     tokens = np.array([result.tokens[0] for result in generate(model, PROMPTS, max_new_tokens=6)])
     # The first token: what follows another one is another text.
     assert (found["tokens"][:, 0] == tokens).mean() >= same
+
+
+def test_four_bits_are_refused(model: Any, tmp_path: Path) -> None:
+    """A level that a language model cannot have is named, and nothing is written in its place."""
+    with pytest.raises(ExportError, match="no level of four bits"):
+        export_model(model, tmp_path, name="writer", optimize="int4_weights")
+    assert not list(tmp_path.rglob("saved_model.pb"))
