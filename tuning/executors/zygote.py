@@ -86,15 +86,21 @@ class Zygote:
         return True
 
     def _fork(self, key: str, channel: int, log: int) -> None:
+        bound, binds = os.pipe()
         try:
             pid = _fork_patiently()
         except OSError as error:
             self._tell({"forked": key, "error": str(error)})
             pid = -1
         if pid == 0:
-            self._become_trial(channel, log)
+            os.close(bound)
+            self._become_trial(channel, log, binds)
         os.close(channel)
         os.close(log)
+        os.close(binds)
+        if pid > 0:
+            os.read(bound, 1)  # its end is closed when this process's death is certain to be the trial's, or it is dead
+        os.close(bound)
         if pid < 0:
             return
         with contextlib.suppress(OSError):
@@ -102,11 +108,12 @@ class Zygote:
         self._living[os.pidfd_open(pid)] = (key, pid)
         self._tell({"forked": key, "pid": pid})
 
-    def _become_trial(self, channel: int, log: int) -> NoReturn:
+    def _become_trial(self, channel: int, log: int, binds: int) -> NoReturn:
         try:
             with contextlib.suppress(OSError):
                 os.setpgid(0, 0)
             end_with(self._pid)
+            os.close(binds)
             self._control.close()
             for descriptor in self._living:
                 os.close(descriptor)

@@ -36,7 +36,7 @@ def test_a_killed_zygote_takes_its_trials_along(tmp_path: Path) -> None:
     process = begin(launcher, tmp_path, "train 10")
     process.send_signal(signal.SIGSTOP)
     os.kill(launcher.pid, signal.SIGKILL)
-    wait_for(lambda: not is_alive(process.pid), 5)
+    wait_for(lambda: not is_alive(process.pid))
     with pytest.raises(LauncherDied, match="SIGKILL"):
         launcher.ended()
     with pytest.raises(LauncherDied, match="SIGKILL"):
