@@ -26,7 +26,7 @@ import keras
 
 from zoo.building import installed_versions
 from zoo.bundle_index import INDEX_NAME, require_bundle
-from zoo.errors import ArgumentError, BundleError
+from zoo.errors import ArgumentError, BundleError, WeightsError
 from zoo.layers.lora import merged_lora
 from zoo.layers.quantization import refuse_quantized
 from zoo.registry import default_registry
@@ -44,7 +44,7 @@ def adopt(model: keras.Model, *, name: str, input_kind: InputKind, task: Task, p
     """Gives a Keras model from elsewhere a record, so that it can be trained, saved and exported.
 
     Args:
-        model: A built Keras model; it is changed in place only by the record attached to it.
+        model: A built functional or Sequential model; it is changed in place only by the record attached to it.
         name: What to call it.
         input_kind: "image", "text", "tabular" or "sequence".
         task: "classification", "binary_classification", "regression" or "features".
@@ -58,11 +58,12 @@ def adopt(model: keras.Model, *, name: str, input_kind: InputKind, task: Task, p
         The same model.
 
     Raises:
-        ArgumentError: The model is not built, or the labels do not fit its output.
+        ArgumentError: The model is not built or tells no shapes, or the labels do not fit its output.
     """
-    if not isinstance(model, keras.Model) or not model.built:
-        raise ArgumentError(f"`adopt` takes a built keras.Model. Received: {model!r}. Call it once, or build it with "
-                            "the functional API.")
+    if not isinstance(model, keras.Model) or not model.built or not hasattr(model, "output_shape"):
+        raise ArgumentError("`adopt` takes a built functional or Sequential keras.Model. "
+                            f"Received: {model!r}. Build it with the functional API, or call your own class on a "
+                            "keras.Input and make a keras.Model of both.")
     names = tuple(labels)
     classes = {"classification": None, "binary_classification": 2}.get(task, 0)
     expected = model.output_shape[-1] if classes is None else classes
@@ -130,20 +131,45 @@ def load(directory: str | os.PathLike[str]) -> keras.Model:
         raise BundleError(f"{folder / INDEX_NAME} is not a bundle that this version reads: {error}") from error
     for path, expected in files.values():
         _check_content(path, expected)
-    model = _rebuild(record, files)
-    load_safetensors(model, weights)
+    model = _registered(record, weights) if record.registered else _from_architecture(record, files, weights)
     attach_record(model, record)
     return model
 
 
-def _rebuild(record: ModelRecord, files: dict[str, tuple[Path, str]]) -> keras.Model:
-    if record.registered:
-        arguments = {name: tuple(value) if isinstance(value, list) else value
-                     for name, value in {**_BEFORE_THE_CHOICE.get(record.name, {}), **record.arguments}.items()}
-        return default_registry().build(record.name, **arguments)
+def _registered(record: ModelRecord, weights: Path) -> keras.Model:
+    arguments = {name: tuple(value) if isinstance(value, list) else value
+                 for name, value in {**_BEFORE_THE_CHOICE.get(record.name, {}), **record.arguments}.items()}
+    model = default_registry().build(record.name, **arguments)
+    load_safetensors(model, weights)
+    return model
+
+
+def _from_architecture(record: ModelRecord, files: dict[str, tuple[Path, str]], weights: Path) -> keras.Model:
     if "architecture" not in files:
         raise BundleError(f"The bundle of {record.name!r} has no architecture file, and the model is not registered.")
     config = json.loads(files["architecture"][0].read_text())
+    # Keras names a variable after the layers inside which it was made. A layer within a layer is made inside it when
+    # a model is first built, and on its own when Keras reads it with the shapes it was built for: the saved model may
+    # have been made either way.
+    model = _deserialized(record, {**config, "config": _without_shapes(config["config"])})
+    try:
+        load_safetensors(model, weights)
+    except WeightsError:
+        model = _deserialized(record, config)
+        load_safetensors(model, weights)
+    return model
+
+
+def _without_shapes(config: Any) -> Any:
+    if isinstance(config, list):
+        return [_without_shapes(part) for part in config]
+    if not isinstance(config, dict):
+        return config
+    is_layer = "class_name" in config and "config" in config
+    return {name: _without_shapes(value) for name, value in config.items() if not (is_layer and name == "build_config")}
+
+
+def _deserialized(record: ModelRecord, config: dict[str, Any]) -> keras.Model:
     try:
         return keras.saving.deserialize_keras_object(config, safe_mode=True)
     except (TypeError, ValueError, ImportError) as error:
