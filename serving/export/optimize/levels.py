@@ -18,6 +18,7 @@ from serving.export.optimize.passes.layer_norms import write_layer_norms
 from serving.export.optimize.passes.pads import merge_pads
 from serving.export.optimize.passes.products import write_products_of_rows
 from serving.export.optimize.passes.reshapes import simplify_reshapes
+from serving.export.optimize.passes.residuals import write_residuals
 from serving.export.optimize.passes.sums import write_sums
 from serving.export.optimize.passes.weight_only import eight_bit_weights, four_bit_weights
 from serving.export.optimize.rewriting import Pass
@@ -83,14 +84,15 @@ SAFE = (
     Pass("gelu", write_gelus, EXACT),
     Pass("reshapes", simplify_reshapes, EXACT),
 )
-BFLOAT16 = (*SAFE, Pass("bfloat16", to_bfloat16, ROUGH))
+_TO_BFLOAT16 = Pass("bfloat16", to_bfloat16, ROUGH)
+BFLOAT16 = (*SAFE, _TO_BFLOAT16, Pass("residuals", write_residuals, ROUGH))
 
 
 def _int8(calibration: Calibration) -> Sequence[Pass]:
     convolutions, products = EightBitConvolutions(calibration, COARSE), EightBitProducts(calibration, COARSE)
     return (*SAFE, Pass("int8_convolutions", convolutions.rewrite, COARSE, convolutions.details),
             Pass("int8_products", products.rewrite, COARSE + _BESIDE, products.details),
-            Pass("bfloat16", to_bfloat16, COARSE + _BESIDE))
+            Pass("bfloat16", to_bfloat16, COARSE + _BESIDE), Pass("residuals", write_residuals, COARSE + _BESIDE))
 
 
 def _with_bfloat16(rewrite: Callable[[ForwardGraph], ForwardGraph]) -> Callable[[ForwardGraph], ForwardGraph]:
@@ -105,11 +107,11 @@ def _with_bfloat16(rewrite: Callable[[ForwardGraph], ForwardGraph]) -> Callable[
 
 
 # Where the weights are kept as they are, what is left is bfloat16.
-INT8_WEIGHTS = (*SAFE, Pass("int8_weights", _with_bfloat16(eight_bit_weights), COARSE), BFLOAT16[-1])
-INT4_WEIGHTS = (*SAFE, Pass("int4_weights", _with_bfloat16(four_bit_weights), COARSEST), BFLOAT16[-1])
+INT8_WEIGHTS = (*SAFE, Pass("int8_weights", _with_bfloat16(eight_bit_weights), COARSE), _TO_BFLOAT16)
+INT4_WEIGHTS = (*SAFE, Pass("int4_weights", _with_bfloat16(four_bit_weights), COARSEST), _TO_BFLOAT16)
 
 LEVELS: Mapping[str, Level] = MappingProxyType({
-    "safe": Level(lambda _: SAFE),
+    "safe": Level(lambda _: (*SAFE, Pass("residuals", write_residuals, EXACT))),
     "bfloat16": Level(lambda _: BFLOAT16, {"bfloat16": "bfloat16"}),
     "int8": Level(_int8, {"int8_convolutions": "int8", "int8_products": "int8", "bfloat16": "bfloat16"}),
     # What is written is judged as int8 is, by the answers of its own graph.
