@@ -20,6 +20,9 @@ from serving.export.optimize.passes.shapes import Shapes, static_shapes
 
 _OF_ONE = frozenset({"Neg", "Erf", "Erfc", "Tanh", "Relu", "Relu6", "Elu", "Sigmoid", "Square", "Softplus"})
 _OF_TWO = frozenset({"AddV2", "Add", "Mul", "Sub", "RealDiv", "Pow"})
+# Sums with what a layer was given and with what another product gives; what else two tensors are multiplied for, such
+# as a normalisation of the sum, keeps its own form.
+_RESIDUAL = frozenset({"AddV2", "Add", "Sub"})
 _MATRIX = {"T": number_type(), "transpose_a": flag(False), "transpose_b": flag(False)}
 
 
@@ -154,7 +157,7 @@ def _lower(edit: GraphEdit, node: Any, shapes: Shapes, held: dict[str, _Rows]) -
     whole_shape = shapes[next(name for name in names if name in held)]
     if not _same_axes(shapes[node.name], whole_shape):
         return
-    inputs = [_as_rows(edit, name, found, whole_shape, shapes, held) for name in names]
+    inputs = [_as_rows(edit, node.op, name, found, whole_shape, shapes, held) for name in names]
     if any(name is None for name in inputs):
         return
     given = [name for name in inputs if name is not None]
@@ -167,7 +170,7 @@ def _lower(edit: GraphEdit, node: Any, shapes: Shapes, held: dict[str, _Rows]) -
     _end_with_reshape(edit, node, _Rows(lowered.name, found.width, found.shape), held)
 
 
-def _as_rows(edit: GraphEdit, name: str, found: _Rows, whole_shape: tuple[int | None, ...], shapes: Shapes,
+def _as_rows(edit: GraphEdit, kind: str, name: str, found: _Rows, whole_shape: tuple[int | None, ...], shapes: Shapes,
              held: dict[str, _Rows]) -> str | None:
     """An operand as rows, or None if it is no number per channel and no tensor of the same shape."""
     value = edit.constant(name)
@@ -178,6 +181,8 @@ def _as_rows(edit: GraphEdit, name: str, found: _Rows, whole_shape: tuple[int | 
         return None
     if name in held:
         return held[name].rows if held[name].width == found.width else None
+    if kind not in _RESIDUAL:
+        return None
     wished = edit.add_constant(f"{name}/width", np.array([-1, found.width], np.int32))
     return str(edit.add(f"{name}/rows", "Reshape", [name, wished], RESHAPE).name)
 

@@ -51,6 +51,20 @@ def test_a_feed_forward_net(shape: tuple[int | None, ...]) -> None:
     assert not [node for node in operations_in_a_session(result, given) if node.op in ("GatherV2", "Prod", "BiasAdd")]
 
 
+@pytest.mark.parametrize("shape", [(None, 6), (5, 6), (3, 4, 6)], ids=str)
+def test_a_normalised_sum(shape: tuple[int | None, ...]) -> None:
+    """The normalisation of a residual sum stays one operation, also where the length of the sequence is known."""
+    rows = keras.Input(shape, name="x")
+    x = layers.LayerNormalization()(layers.Add()([layers.Dense(6)(rows), rows]))
+    graph = simplified(keras.Model(rows, layers.Dense(3)(x)))
+    result = simplify_reshapes(write_layer_norms(write_products_of_rows(graph)))
+    given = {"x": GENERATOR.normal(0, 1, (3, *(size or 7 for size in shape))).astype(np.float32)}
+    np.testing.assert_allclose(result.run(given)[0], graph.run(given, as_written=True)[0], rtol=1e-4, atol=1e-5)
+    operations = [node.op for node in operations_in_a_session(result, given)]
+    assert sum("LayerNorm" in operation for operation in operations) == 1
+    assert not {"Rsqrt", "SquaredDifference"} & set(operations)
+
+
 def test_attention_of_keras() -> None:
     """The products of Keras' own attention take in their biases, those per head as well."""
     x = rows = keras.Input((5, 8), name="x")
