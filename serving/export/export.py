@@ -12,6 +12,7 @@ from serving.export.candidates.plan import AUTO, MAX, Selection
 from serving.export.op_lists import known_ops
 from serving.export.optimize.choice import VARIABLES, check_level
 from serving.export.optimize.levels import NONE
+from serving.export.row_parts import usable_cores
 from serving.export.validation import DEFAULT_TARGET
 from serving.export.version import ExportOptions, ExportResult, Wish, check_options, publish
 from zoo.spec import record_of
@@ -26,7 +27,8 @@ def export_model(model: Any, root: str | Path, *, name: str | None = None, versi
                  optimized_weights: str = VARIABLES, calibration: Any = None, validation: Any = None,
                  tolerance: float = 0.005, agreement: float = 0.98, objective: str = "latency",
                  batches: Sequence[int] = (1, 8), metric: str = "", candidates: Sequence[str | Path] = (),
-                 report: str | Path | None = None, progress: Callable[[str], None] | None = None) -> ExportResult:
+                 report: str | Path | None = None, cores: int | None = None,
+                 progress: Callable[[str], None] | None = None) -> ExportResult:
     """Writes a model as `<root>/<name>/<version>/`, ready for TensorFlow Serving, and publishes it in one step.
 
     Nothing appears under a version number before it is complete, on the disk and, unless told otherwise, validated. A
@@ -79,6 +81,8 @@ def export_model(model: Any, root: str | Path, *, name: str | None = None, versi
         candidates: Folders of other models for the same task and labels (pruned, distilled, trained for int8), each of
             which is exported in the same ways and competes; for "auto" and "max".
         report: Folder for candidates.json and candidates.png; None for neither.
+        cores: Processors of the server that it is for, from 1 to 64; None takes those that this process may use. A
+            rewritten model of some size computes the rows of a request in so many parts, side by side.
         progress: Called with a line now and then while candidates are compared.
 
     Returns:
@@ -105,8 +109,9 @@ def export_model(model: Any, root: str | Path, *, name: str | None = None, versi
             objective=objective, batches=tuple(batches), tolerance=tolerance, agreement=agreement, metric=metric,
             calibration=calibration, validation=validation, runs=tuple(Path(run) for run in candidates),
             report=Path(report) if report is not None else None)
-        return publish_best(model, root, options, optimize, optimized_weights, selection, progress or _silent)
-    return publish(model, record, root, options, Wish(optimize, optimized_weights, calibration))
+        return publish_best(model, root, options, Wish(optimize, optimized_weights, cores=usable_cores(cores)),
+                            selection, progress or _silent)
+    return publish(model, record, root, options, Wish(optimize, optimized_weights, calibration, usable_cores(cores)))
 
 
 def _silent(_: str) -> None:

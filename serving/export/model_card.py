@@ -150,6 +150,7 @@ def _rewriting(optimization: Mapping[str, Any]) -> Iterator[str]:
                f"{optimization['reason']}.")
     else:
         yield f"`{optimization['asked']}` was asked for; the weights are {optimization['weights']} of the graph."
+    yield from _processors(optimization)
     if not passes:
         return
     yield (f"Each pass was compared with the Keras model on {optimization['rows']} sample rows. Errors are the largest "
@@ -162,6 +163,12 @@ def _rewriting(optimization: Mapping[str, Any]) -> Iterator[str]:
         yield (f"| {step['name']} | {kept} | {step['nodes']} | {_figure(step['error'])} | "
                f"{_figure(step['error_before_activation'])} | {_share(step['same_label'])} |")
     yield from eight_bits(optimization)
+
+
+def _processors(optimization: Mapping[str, Any]) -> Iterator[str]:
+    if "cores" in optimization:
+        yield (f"It is for {optimization['cores']} processor(s); the rows of a request are computed in up to "
+               f"{optimization['row_parts']} part(s) side by side.")
 
 
 def _figure(value: float | None) -> str:

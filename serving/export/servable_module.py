@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from serving.errors import ExportError
+from serving.export.row_parts import in_row_parts
 from serving.export.token_checks import TokenLimits
 from zoo.preprocessing.transform import Transform
 from zoo.spec import ModelRecord
@@ -64,21 +66,24 @@ class Rewritten:
     """Another way to compute what a model computes, over variables of its own.
 
     Attributes:
-        call: From the model's inputs by name to its output.
+        call: From the model's inputs by name to its output. Where it may be called in parts of the rows, it also takes
+            the values of the variables, in their order.
         variables: The tf.Variables that it reads.
     """
 
-    call: Callable[[Mapping[str, Any]], Any]
+    call: Callable[..., Any]
     variables: tuple[Any, ...] = field(repr=False)
 
 
-def trace_forward(model: Any, record: ModelRecord, rewritten: Rewritten | None = None) -> Forward:
+def trace_forward(model: Any, record: ModelRecord, rewritten: Rewritten | None = None, *,
+                  parts: int = 1) -> Forward:
     """Traces the model once, in inference mode, without XLA, with float32 at both ends.
 
     Args:
         model: A functional or Sequential keras.Model that has been built.
         record: Its record.
         rewritten: What to trace in its place; None for the model itself.
+        parts: In how many parts of its rows a request is computed at most, see `in_row_parts`.
 
     Raises:
         ExportError: The model has no declared inputs, or more outputs than its task allows.
@@ -92,11 +97,25 @@ def trace_forward(model: Any, record: ModelRecord, rewritten: Rewritten | None =
         # oneDNN's convolution gives an empty batch the wrong shape, so an empty one is computed with one row of zeros.
         # Where N > 0 the tensors pass through without a copy.
         filled = {name: _never_empty(tensor, tf.equal(rows, 0)) for name, tensor in zip(inputs, tensors, strict=True)}
-        checked = limits.checked(filled)
-        outputs = rewritten.call(checked) if rewritten else model(arranged(model, list(checked.values())),
-                                                                  training=False)
-        flat = tf.nest.flatten(outputs)
-        return {name: tf.cast(tensor, tf.float32)[:rows] for name, tensor in zip(names, flat, strict=True)}
+        checked = list(limits.checked(filled).values())
+        if rewritten and parts > 1:
+            # Read before: a loop waits at each turn for what reads variables, and its turns are to overlap.
+            values = [tf.convert_to_tensor(variable) for variable in rewritten.variables]
+            found = in_row_parts(partial(compute, values), traced_outputs(), checked, parts)
+        else:
+            found = compute((), *checked)
+        return {name: tensor[:rows] for name, tensor in found.items()}
+
+    def compute(values: Sequence[Any], *tensors: Any) -> dict[str, Any]:
+        if rewritten:
+            outputs = rewritten.call(dict(zip(inputs, tensors, strict=True)), *([values] if values else []))
+        else:
+            outputs = model(arranged(model, list(tensors)), training=False)
+        return {name: tf.cast(tensor, tf.float32)
+                for name, tensor in zip(names, tf.nest.flatten(outputs), strict=True)}
+
+    def traced_outputs() -> dict[str, Any]:
+        return _outputs_of(tf.function(partial(compute, ()), input_signature=list(inputs.values()), autograph=False))
 
     call = tf.function(forward, input_signature=list(inputs.values()), autograph=False)
     with portable_recurrence(model):
@@ -105,9 +124,13 @@ def trace_forward(model: Any, record: ModelRecord, rewritten: Rewritten | None =
     known = rewritten.variables if rewritten else [variable.value for variable in model.variables]
     own = tuple(variable for variable in known if id(variable) in captured)
     resources = tuple(resource for layer in model._flatten_layers() for resource in resources_of(layer))
-    outputs = {name: tf.TensorSpec([None, *spec.shape[1:]], tf.float32, name=name)
-               for name, spec in concrete.structured_outputs.items()}
-    return Forward(inputs, outputs, call, own, resources, limits.longest)
+    return Forward(inputs, _outputs_of(call), call, own, resources, limits.longest)
+
+
+def _outputs_of(call: Any) -> dict[str, Any]:
+    """The outputs of a traced function of rows: tf.TensorSpec [N, ...] by name."""
+    return {name: tf.TensorSpec([None, *spec.shape[1:]], tf.float32, name=name)
+            for name, spec in call.get_concrete_function().structured_outputs.items()}
 
 
 def resources_of(layer: Any) -> list[Any]:

@@ -24,6 +24,7 @@ from serving.export.optimize.choice import VARIABLES, Optimized, optimize_forwar
 from serving.export.optimize.levels import LEVELS, NONE
 from serving.export.raw_inputs import reads_texts
 from serving.export.reference import AsWritten, golden_vectors, how_far, signature_inputs, tolerance_for
+from serving.export.row_parts import row_parts
 from serving.export.rows import compared_rows, learned_rows
 from serving.export.samples import Samples, make_samples
 from serving.export.saved_model_file import make_canonical
@@ -90,11 +91,14 @@ class Wish:
         level: "none" or of `serving.export.optimize.levels.LEVELS`.
         weights: Where the weights of a rewritten model stand.
         calibration: What ranges are learned of, see `serving.export.rows.learned_rows`.
+        cores: The processors of the server that it is for: in how many parts at most the rows of a request are
+            computed where the model is rewritten.
     """
 
     level: str
     weights: str
     calibration: Any = None
+    cores: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,7 +224,8 @@ def _prepare(model: Any, record: ModelRecord, options: ExportOptions, wish: Wish
     try:
         optimized = _generating(wish) if writes_texts else _optimized(model, record, transform, options.samples, wish)
         decoder = serving_decoder(model, optimized.precision) if writes_texts else None
-        forward = trace_forward(model, record, rewritten(model, decoder) if decoder else optimized.rewritten)
+        forward = trace_forward(model, record, rewritten(model, decoder) if decoder else optimized.rewritten,
+                                parts=1 if decoder else optimized.record.get("row_parts", 1))
         tolerance = tolerance_for(model, precision=optimized.precision)
         check_fit(forward, transform, record)
         answers = Answers.of(forward, record, options.top_k)
@@ -244,9 +249,11 @@ def _optimized(model: Any, record: ModelRecord, transform: Transform, samples: A
         return Optimized(None, {})
     inputs = Forward(input_specs(model, record), {}, None, ())
     check_fit(inputs, transform, record)
-    return optimize_forward(model, inputs.inputs, wish.level, wish.weights,
-                            compared_rows(record, transform, inputs, samples),
-                            learned_rows(record, transform, inputs, wish.calibration))
+    optimized = optimize_forward(model, inputs.inputs, wish.level, wish.weights,
+                                 compared_rows(record, transform, inputs, samples),
+                                 learned_rows(record, transform, inputs, wish.calibration))
+    parts = row_parts(model, wish.cores) if optimized.rewritten else 1
+    return dataclasses.replace(optimized, record={**optimized.record, "cores": wish.cores, "row_parts": parts})
 
 
 def _generating(wish: Wish) -> Optimized:

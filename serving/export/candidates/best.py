@@ -33,7 +33,7 @@ class _Exported:
     record: ModelRecord
 
 
-def publish_best(model: Any, root: str | Path, options: ExportOptions, word: str, weights: str, selection: Selection,
+def publish_best(model: Any, root: str | Path, options: ExportOptions, wish: Wish, selection: Selection,
                  tell: Tell) -> ExportResult:
     """Exports candidates to a temporary folder, compares them there, and publishes the best one as it was compared.
 
@@ -41,8 +41,7 @@ def publish_best(model: Any, root: str | Path, options: ExportOptions, word: str
         model: A keras.Model with a record.
         root: The model repository.
         options: What to write.
-        word: "auto" or "max".
-        weights: Where the weights of rewritten graphs stand.
+        wish: About speed; its level is "auto" or "max".
         selection: What to choose by.
         tell: Called with a line now and then.
 
@@ -53,11 +52,12 @@ def publish_best(model: Any, root: str | Path, options: ExportOptions, word: str
         ExportError: There is nothing to judge by, or the plain export fails.
         ValidationError: Not even the plain export is fit to be served.
     """
+    word = wish.level
     if selection.validation is None:
         raise ExportError(f"{word} chooses among exports that are as good as the model on validation data, and there "
                           "are none. Give `validation`, or choose a level yourself, such as safe, as `optimize`.")
     with tempfile.TemporaryDirectory(prefix="zoo-candidates-") as scratch:
-        trial = _Trial(model, Path(scratch), options, weights, selection, tell)
+        trial = _Trial(model, Path(scratch), options, wish, selection, tell)
         own, others = _by_run(candidates_of(word, selection))
         outcomes = [trial.exported(candidate) for candidate in own]
         compared = len(trial.versions) > 1 or bool(others)
@@ -86,13 +86,13 @@ class _Trial:
         versions: The exported candidates by name.
     """
 
-    def __init__(self, model: Any, scratch: Path, options: ExportOptions, weights: str, selection: Selection,
+    def __init__(self, model: Any, scratch: Path, options: ExportOptions, wish: Wish, selection: Selection,
                  tell: Tell) -> None:
         self.versions: dict[str, _Exported] = {}
         self._model = model
         self._scratch = scratch
         self._options = replace(options, version=None, validate=False)
-        self._weights = weights
+        self._wish = wish
         self._selection = selection
         self._tell = tell
 
@@ -106,7 +106,7 @@ class _Trial:
             record = record_of(model)
             calibration = None if candidate.level == NONE else examples_for(self._selection.calibration, record)
             result = publish(model, record, self._scratch, self._options,
-                             Wish(candidate.level, self._weights, calibration))
+                             replace(self._wish, level=candidate.level, calibration=calibration))
         except (ServingError, ZooError) as error:
             if candidate.level == NONE and candidate.run is None:
                 raise

@@ -126,10 +126,12 @@ def _nodes(graph_def: Any) -> list[Any]:
 
 
 def _call(graph_def: Any, names: Mapping[str, str], outputs: Sequence[str], weights: Mapping[str, Any],
-          inputs: Mapping[str, Any]) -> list[Any]:
+          inputs: Mapping[str, Any], values: Sequence[Any] = ()) -> list[Any]:
     present = {node.name for node in graph_def.node}
     fed = {f"{names[name]}:0": tensor for name, tensor in inputs.items() if names[name] in present}
-    fed |= {f"{name}:0": tf.convert_to_tensor(variable) for name, variable in weights.items()}
+    # An identity brings a value from outside into a loop's graph, which an import would not.
+    read = [tf.identity(value) for value in values] or [tf.convert_to_tensor(value) for value in weights.values()]
+    fed |= {f"{name}:0": value for name, value in zip(weights, read, strict=True)}
     return list(tf.graph_util.import_graph_def(graph_def, input_map=fed, return_elements=list(outputs), name="forward"))
 
 

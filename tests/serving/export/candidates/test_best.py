@@ -20,7 +20,7 @@ from serving.export.optimize import choice
 from serving.export.optimize.graph import ForwardGraph
 from serving.export.optimize.levels import Level
 from serving.export.optimize.rewriting import Pass
-from serving.export.version import ExportOptions
+from serving.export.version import ExportOptions, Wish
 from serving.manifest import file_faults, read_manifest
 from tests.serving.export.small_models import image_classifier, tensor_classifier
 from zoo.bundle import save
@@ -45,7 +45,7 @@ def judged_by(model: Any) -> Split:
 
 
 def published(model: Any, root: Path, selection: Selection, **changes: Any) -> ExportResult:
-    return publish_best(model, root, options(**changes), "auto", "constants", selection, lambda _: None)
+    return publish_best(model, root, options(**changes), Wish("auto", "constants"), selection, lambda _: None)
 
 
 @pytest.fixture(scope="module")
