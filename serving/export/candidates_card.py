@@ -33,9 +33,9 @@ def compared_exports(optimization: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _table(selection: Mapping[str, Any]) -> Iterator[str]:
-    columns = ["export"]
+    columns, unit = ["export"], "ms a token" if selection.get("per") == "token" else "ms"
     for batch in selection["batches"]:
-        columns += [f"ms, {batch} at once", "99 of 100", "times as fast (95%)"]
+        columns += [f"{unit}, {batch} at once", "99 of 100", "times as fast (95%)"]
     columns += ["MB", "MB of memory", selection["metric"], "same label as the plain one"]
     yield f"| {' | '.join(columns)} |"
     yield f"|{' --- |' * len(columns)}"

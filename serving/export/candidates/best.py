@@ -17,6 +17,7 @@ from serving.export.candidates.plan import Candidate, Selection, candidates_of, 
 from serving.export.candidates.plot import plot_candidates
 from serving.export.candidates.race import Tell, Timing, race
 from serving.export.optimize.levels import LEVELS, NONE
+from serving.export.raw_inputs import reads_texts
 from serving.export.version import ExportOptions, ExportResult, Wish, publish, publish_copy, served_size
 from zoo.bundle import load
 from zoo.errors import ZooError
@@ -58,7 +59,8 @@ def publish_best(model: Any, root: str | Path, options: ExportOptions, wish: Wis
                           "are none. Give `validation`, or choose a level yourself, such as safe, as `optimize`.")
     with tempfile.TemporaryDirectory(prefix="zoo-candidates-") as scratch:
         trial = _Trial(model, Path(scratch), options, wish, selection, tell)
-        own, others = _by_run(candidates_of(word, selection))
+        writes = _writes_texts(record_of(model))
+        own, others = _by_run(candidates_of(word, selection, writes=writes))
         outcomes = [trial.exported(candidate) for candidate in own]
         compared = len(trial.versions) > 1 or bool(others)
         if compared:
@@ -66,7 +68,12 @@ def publish_best(model: Any, root: str | Path, options: ExportOptions, wish: Wis
             for candidates in others:
                 outcomes += trial.of_another(candidates, outcomes[0])
             outcomes = _timed(outcomes, trial.versions, selection, tell)
-        return _published(outcomes, trial.versions, compared, root, options, word, selection, tell)
+        how = _How(word, selection, compared, writes)
+        return _published(outcomes, trial.versions, how, root, options, tell)
+
+
+def _writes_texts(record: ModelRecord) -> bool:
+    return record.task == "language_model" and reads_texts(record)
 
 
 def _by_run(candidates: Sequence[Candidate]) -> tuple[list[Candidate], list[list[Candidate]]]:
@@ -163,6 +170,8 @@ def _reason_of(level: str, record: Mapping[str, Any]) -> str:
         return ""
     if "reason" in record:
         return f"the graph is what Keras computes: {record['reason']}"
+    if record.get("precision") == LEVELS[level].precision and "passes" not in record:
+        return ""  # a model that writes texts: its parameters in other numbers, in the loop that it has
     wanted = [name for name, precision in LEVELS[level].precisions.items() if precision == LEVELS[level].precision]
     steps = {step["name"]: step for step in record.get("passes", ())}
     if wanted and not any(steps.get(name, {}).get("kept") for name in wanted):
@@ -193,16 +202,27 @@ def _with_timing(outcome: Outcome, timing: Timing | str | None) -> Outcome:
 # === Publishing ===
 
 
-def _published(outcomes: list[Outcome], exported: Mapping[str, _Exported], compared: bool, root: str | Path,
-               options: ExportOptions, word: str, selection: Selection, tell: Tell) -> ExportResult:
+@dataclass(frozen=True)
+class _How:
+    """What was asked for, whether there was anything to compare, and whether the models write texts."""
+
+    word: str
+    selection: Selection
+    compared: bool
+    writes: bool
+
+
+def _published(outcomes: list[Outcome], exported: Mapping[str, _Exported], how: _How, root: str | Path,
+               options: ExportOptions, tell: Tell) -> ExportResult:
     """Publishes the best candidate that is fit to be served."""
+    selection = how.selection
     while True:
-        ranked = choose(outcomes, selection) if compared else [replace(outcomes[0], chosen=True), *outcomes[1:]]
+        ranked = choose(outcomes, selection) if how.compared else [replace(outcomes[0], chosen=True), *outcomes[1:]]
         best = next(outcome for outcome in ranked if outcome.chosen)
         tell(f"publishing {best.candidate.name}")
-        summary = described(ranked, selection, compared)
+        summary = described(ranked, selection, how.compared, "token" if how.writes else "call")
         try:
-            result = publish_copy(exported[best.candidate.name].folder, root, options, _told(best, word, summary))
+            result = publish_copy(exported[best.candidate.name].folder, root, options, _told(best, how.word, summary))
         except ValidationError as error:
             if best.candidate.name == outcomes[0].candidate.name:
                 raise
@@ -210,7 +230,7 @@ def _published(outcomes: list[Outcome], exported: Mapping[str, _Exported], compa
                         if outcome.candidate == best.candidate else outcome for outcome in outcomes]
             continue
         if selection.report is not None:
-            _report(selection.report, ranked, summary, word, result)
+            _report(selection.report, ranked, summary, how.word, result)
         return result
 
 

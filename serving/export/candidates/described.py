@@ -15,20 +15,22 @@ from serving.export.candidates.plan import Selection
 _PROCESSOR_FILE = Path("/proc/cpuinfo")
 
 
-def described(outcomes: Sequence[Outcome], selection: Selection, tried_at_last: bool = True) -> dict[str, Any]:
+def described(outcomes: Sequence[Outcome], selection: Selection, tried_at_last: bool = True,
+              per: str = "call") -> dict[str, Any]:
     """Returns what was compared, how, and what came of it.
 
     Args:
         outcomes: What `choose` returned.
         selection: What was chosen by.
         tried_at_last: Whether there was anything to compare, so that times and metric mean something.
+        per: What the milliseconds are of: a "call", or a "token" of texts that are written.
     """
     plain = outcomes[0]
     metric = plain.judgement.metric if plain.judgement else selection.metric
     return {"objective": selection.objective, "batches": list(selection.batches), "tolerance": selection.tolerance,
             "least_agreement": selection.agreement,
             "metric": metric, "examples": plain.judgement.examples if plain.judgement else 0,
-            "rounds": selection.rounds if tried_at_last else 0,
+            "rounds": selection.rounds if tried_at_last else 0, "per": per,
             "machine": {"processor": _processor(), "cpus": len(os.sched_getaffinity(0))
                         if hasattr(os, "sched_getaffinity") else os.cpu_count()},
             "candidates": [_candidate(outcome, plain, selection) for outcome in outcomes]}
@@ -42,6 +44,9 @@ def notes_on(selection: Mapping[str, Any]) -> list[str]:
     """
     examples, tolerance = selection["examples"], selection["tolerance"]
     found = []
+    if selection.get("per") == "token":
+        found.append("Milliseconds are those of each step of the texts, which are written token by token, with the "
+                     "options that a request leaves out. The same step writes a token of every text of the call.")
     if examples and 1 / examples > tolerance and selection["metric"] in ("accuracy", "recall_at_1"):
         found.append(f"{examples} examples tell no smaller loss than {1 / examples:.2%}, one of them; the tolerance is "
                      f"{tolerance:.2%}. Judge by {round(1 / tolerance) if tolerance else 'many'} examples or more, or "

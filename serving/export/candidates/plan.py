@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ OBJECTIVES = ("latency", "throughput", "size")
 # From the simplest on: of two that are equally good, the one that does less to the model is kept.
 _SIMPLEST_FIRST = ("none", "safe", "bfloat16", "int8_weights", "int4_weights", "int8")
 _AUTO_LEVELS = ("none", "safe", "bfloat16", "int8")
+_WRITING_LEVELS = ("none", "bfloat16", "int8")
 _LEARNING = ("int8",)  # levels that learn ranges from calibration rows
 
 # Examples to learn from or to judge by: a part of a dataset, or what makes one for a model's record.
@@ -86,14 +87,19 @@ class Selection:
                               f"0.98. Received: {self.agreement!r}")
 
 
-def candidates_of(word: str, selection: Selection) -> list[Candidate]:
+def candidates_of(word: str, selection: Selection, *, writes: bool = False) -> list[Candidate]:
     """Returns what to try, the plain export first, then from the simplest on.
 
     Args:
         word: "auto" for the levels that are made for speed, "max" for all, those for size among them.
         selection: Which further models there are, and whether there is anything to learn ranges from.
+        writes: Whether the models write texts: the loop that does so computes its parameters in the numbers of a
+            level and has nothing else that a level could change or learn.
     """
-    levels = [level for level in _ordered((NONE, *LEVELS)) if word == MAX or level in _AUTO_LEVELS]
+    levels = [level for level in _ordered((NONE, *LEVELS)) if level in (_WRITING_LEVELS if writes else _AUTO_LEVELS)
+              or (word == MAX and not writes)]
+    if writes:
+        selection = replace(selection, calibration=selection.calibration or ())
     found = [Candidate(name=level, level=level, reason=_reason_against(level, selection)) for level in levels]
     for run, name in zip(selection.runs, _names(selection.runs), strict=True):
         found += [Candidate(name=f"{name} {level}", level=level, run=run, reason=_reason_against(level, selection))

@@ -21,8 +21,9 @@ def candidates_table(selection: Mapping[str, Any]) -> Table:
     """
     table = Table(box=box.SIMPLE)
     table.add_column("candidate")
+    unit = "ms a token" if selection.get("per") == "token" else "ms"
     for batch in selection["batches"]:
-        table.add_column(f"ms, p99 of {batch}", justify="right")
+        table.add_column(f"{unit}, p99 of {batch}", justify="right")
         table.add_column("fast", justify="right")
     for name in ("MB", "RAM", selection["metric"] or "metric", "label"):
         table.add_column(name, justify="right")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from serving.errors import ValidationError
 from serving.export import export_model
-from serving.export.stopwatch import Stopwatch, _request
+from serving.export.stopwatch import Stopwatch, _request, _steps
 from tests.serving.export.small_models import image_classifier, table_regressor, tensor_classifier, text_classifier
 
 
@@ -29,6 +30,13 @@ def test_a_loaded_version_is_timed(tmp_path: Path) -> None:
         values = watch.measure()
     assert 0 < values["latency_ms"] <= values["latency_p99_ms"]
     assert values == {name: float(f"{value:.3g}") for name, value in values.items()}
+
+
+def test_texts_that_are_written_take_a_step_for_each_token() -> None:
+    """The longest one's tokens count, so that levels which write texts of other lengths compare."""
+    assert _steps({"token_count": np.array([3, 7])}) == 7
+    assert _steps({"token_count": np.array([0])}) == 1
+    assert _steps({"scores": np.array([[0.9]])}) == 1
 
 
 def test_a_version_without_a_request_cannot_be_timed(tmp_path: Path) -> None:

@@ -42,6 +42,14 @@ def test_without_calibration_data_int8_is_left_out_with_the_reason() -> None:
         assert ("calibration" in candidate.reason) == (candidate.level == "int8")
 
 
+@pytest.mark.parametrize("word", [AUTO, MAX])
+def test_of_a_model_that_writes_the_numbers_are_tried(word: str) -> None:
+    """Its loop has nothing else that a level changes, and learns no ranges."""
+    found = candidates_of(word, Selection(), writes=True)
+    assert [candidate.level for candidate in found] == ["none", "bfloat16", "int8"]
+    assert not any(candidate.reason for candidate in found)
+
+
 @pytest.mark.parametrize(("wrong", "told"), [
     ({"objective": "speed"}, "latency, throughput, size"), ({"batches": ()}, "1 to 1024"),
     ({"batches": (0,)}, "1 to 1024"), ({"tolerance": 1.0}, "below 1"), ({"tolerance": float("nan")}, "below 1")])
