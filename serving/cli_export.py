@@ -18,7 +18,8 @@ EXPORT_OPTIONS = MappingProxyType(
     {"batch_sizes": "--batch-size", "samples": "--sample", "batches": "--batch", "candidates": "--candidate"}
     | {name: f"--{name.replace('_', '-')}" for name in (
         "name", "version", "top_k", "warmup_from", "optimize", "optimized_weights", "calibration", "validation",
-        "tolerance", "agreement", "objective", "metric", "report", "cores")})
+        "tolerance", "agreement", "objective", "metric", "report", "cores",
+        "tune_threads")})
 # What `--optimize auto` and `max` compare; the exporter checks the words.
 _COMPARING = ("auto", "max")
 _LEARNING_NOTHING = ("none", "safe", "bfloat16", "int8_weights", "int4_weights")
@@ -67,6 +68,9 @@ def export_command(
     report: Annotated[Path | None, typer.Option(help="Folder for a JSON and a picture of what was compared.")] = None,
     cores: Annotated[int | None, typer.Option(min=1, max=64, help="Processors of the server that it is for; those of "
                                                                   "this machine if left out.")] = None,
+    tune_threads: Annotated[bool, typer.Option("--tune-threads", help="Time calls with one thread for each operation "
+                                                                      "and with all, and write the faster into "
+                                                                      "server.flags; auto and max always do.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write a trained model as a version that TensorFlow Serving loads."""
@@ -92,7 +96,8 @@ def export_command(
                               optimize=optimize, optimized_weights=optimized_weights,
                               tolerance=tolerance, agreement=agreement, objective=objective,
                               batches=tuple(batch or (1, 8)), metric=metric,
-                              candidates=others, report=report, cores=cores, progress=None if as_json else _tell,
+                              candidates=others, report=report, cores=cores, tune_threads=tune_threads,
+                              progress=None if as_json else _tell,
                               calibration=learned, validation=judged)
     if as_json:
         write_json(_document(result))

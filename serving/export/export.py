@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def export_model(model: Any, root: str | Path, *, name: str | None = None, versi
                  tolerance: float = 0.005, agreement: float = 0.98, objective: str = "latency",
                  batches: Sequence[int] = (1, 8), metric: str = "", candidates: Sequence[str | Path] = (),
                  report: str | Path | None = None, cores: int | None = None,
-                 progress: Callable[[str], None] | None = None) -> ExportResult:
+                 tune_threads: bool = False, progress: Callable[[str], None] | None = None) -> ExportResult:
     """Writes a model as `<root>/<name>/<version>/`, ready for TensorFlow Serving, and publishes it in one step.
 
     Nothing appears under a version number before it is complete, on the disk and, unless told otherwise, validated. A
@@ -83,6 +84,8 @@ def export_model(model: Any, root: str | Path, *, name: str | None = None, versi
         report: Folder for candidates.json and candidates.png; None for neither.
         cores: Processors of the server that it is for, from 1 to 64; None takes those that this process may use. A
             rewritten model of some size computes the rows of a request in so many parts, side by side.
+        tune_threads: Whether to time calls in clean processes, with one thread for each operation and with all, and
+            to write the threads of the faster way into `server.flags`; some ten seconds. "auto" and "max" always do.
         progress: Called with a line now and then while candidates are compared.
 
     Returns:
@@ -103,15 +106,17 @@ def export_model(model: Any, root: str | Path, *, name: str | None = None, versi
         name=record.name if name is None else name, version=version, top_k=top_k, batch_sizes=sizes,
         allowed_batch_sizes=allowed, target_serving=target_serving, warmup=warmup, validate=validate, samples=samples,
         warmup_from=Path(warmup_from) if warmup_from is not None else None)
-    check_options(options, root)
+    for_cores = usable_cores(cores)
+    wish = Wish(optimize, optimized_weights, calibration, for_cores, tune_threads)
+    check_options(options, root, wish)
     if comparing:
         selection = Selection(
             objective=objective, batches=tuple(batches), tolerance=tolerance, agreement=agreement, metric=metric,
             calibration=calibration, validation=validation, runs=tuple(Path(run) for run in candidates),
             report=Path(report) if report is not None else None)
-        return publish_best(model, root, options, Wish(optimize, optimized_weights, cores=usable_cores(cores)),
-                            selection, progress or _silent)
-    return publish(model, record, root, options, Wish(optimize, optimized_weights, calibration, usable_cores(cores)))
+        here = for_cores <= usable_cores(None)  # elsewhere, threads cannot be timed
+        return publish_best(model, root, options, replace(wish, tune_threads=here), selection, progress or _silent)
+    return publish(model, record, root, options, wish)
 
 
 def _silent(_: str) -> None:

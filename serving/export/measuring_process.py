@@ -6,16 +6,19 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any
 
 from serving.errors import ExportError
+from serving.export.server_files import server_environment
 from serving.export.validation import clean_environment
 
 # A trial's share of the machine must not slow down what will have a machine of its own.
 _THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS",
                     "TF_NUM_INTEROP_THREADS")
+_VARIABLES = MappingProxyType({"intra_op": "TF_NUM_INTRAOP_THREADS", "inter_op": "TF_NUM_INTEROP_THREADS"})
 _START_SECONDS = 300.0
 
 
@@ -23,11 +26,16 @@ class MeasuringProcess:
     """A process of its own that has loaded a version and waits; a context manager, which ends it.
 
     Args:
-        folder: The version's folder, with a request of one example among its warm-up records.
+        folder: The version's folder, with a request of one example among its warm-up records. The process has the
+            environment of its `server.env`.
+        threads: "intra_op" and "inter_op", the threads within one operation and across them; None leaves them to
+            TensorFlow.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, threads: Mapping[str, int] | None = None) -> None:
         environment = {name: value for name, value in clean_environment().items() if name not in _THREAD_SETTINGS}
+        environment |= server_environment(folder)
+        environment |= {_VARIABLES[name]: str(count) for name, count in (threads or {}).items()}
         command = [sys.executable, "-m", "serving.export.measure", str(folder)]
         # Closed by __exit__, as the process is.
         self._words = tempfile.TemporaryFile("w+")  # noqa: SIM115

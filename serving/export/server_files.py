@@ -6,6 +6,8 @@ tensorflow_model_server per line. Both are the server's, not the model's: they h
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from tensorflow.core.protobuf import saved_model_pb2
@@ -17,19 +19,45 @@ FLAGS_FILE = "server.flags"
 # By default there are four for each processor, and a request that waits for its batch to fill holds one: the others
 # are refused meanwhile.
 _GRPC_THREADS = 256
+_THREADS = re.compile(r"^--tensorflow_(intra_op|inter_op)_parallelism=(\d+)$", re.MULTILINE)
 
 
-def write_server_files(folder: Path) -> None:
+def write_server_files(folder: Path, threads: Mapping[str, int] | None = None) -> None:
     """Writes both files.
 
     Args:
         folder: The version's folder, with the SavedModel in it.
+        threads: "intra_op" and "inter_op", the threads within one operation and across them; None leaves them to the
+            server.
     """
     saved_model = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
     changing = [name for meta_graph in saved_model.meta_graphs for name in changing_weights(meta_graph)]
     (folder / ENVIRONMENT_FILE).write_text(_environment_text(changing), encoding="utf-8")
-    flags = ("--enable_batching", "--enable_per_model_batching_parameters", f"--grpc_max_threads={_GRPC_THREADS}")
+    flags = ["--enable_batching", "--enable_per_model_batching_parameters", f"--grpc_max_threads={_GRPC_THREADS}",
+             *(f"--tensorflow_{name}_parallelism={count}" for name, count in (threads or {}).items())]
     (folder / FLAGS_FILE).write_text("".join(f"{flag}\n" for flag in flags), encoding="utf-8")
+
+
+def server_environment(folder: Path) -> dict[str, str]:
+    """The environment variables that a version's `server.env` has, by name; none where there is no such file.
+
+    Args:
+        folder: The version's folder.
+    """
+    path = folder / ENVIRONMENT_FILE
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+
+
+def server_threads(folder: Path) -> dict[str, int]:
+    """The threads that a version's `server.flags` has, "intra_op" and "inter_op"; none where it leaves them open.
+
+    Args:
+        folder: The version's folder.
+    """
+    path = folder / FLAGS_FILE
+    flags = path.read_text(encoding="utf-8") if path.exists() else ""
+    return {name: int(count) for name, count in _THREADS.findall(flags)}
 
 
 def _environment_text(changing: list[str]) -> str:

@@ -34,6 +34,7 @@ from serving.export.short_record import short_record
 from serving.export.signature import Signature
 from serving.export.signatures import make_signatures
 from serving.export.text_generation import GENERATE, language_model_signatures, rewritten, serving_decoder
+from serving.export.thread_tuning import require_processors, tuned_threads
 from serving.export.validation import ValidationReport
 from serving.export.validation import validate as validate_folder
 from serving.export.warmup import write_warmup
@@ -93,12 +94,14 @@ class Wish:
         calibration: What ranges are learned of, see `serving.export.rows.learned_rows`.
         cores: The processors of the server that it is for: in how many parts at most the rows of a request are
             computed where the model is rewritten.
+        tune_threads: Whether to measure with how many threads it is best served.
     """
 
     level: str
     weights: str
     calibration: Any = None
     cores: int = 1
+    tune_threads: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,13 +120,18 @@ class ExportOptions:
     warmup_from: Path | None
 
 
-def check_options(options: ExportOptions, root: str | Path) -> None:
+def check_options(options: ExportOptions, root: str | Path, wish: Wish) -> None:
     """Refuses what cannot be, before minutes of work.
 
     Raises:
-        ExportError: The name, the number or the log.
+        ExportError: The name, the number, the log or the processors.
     """
     _require_warmup(options)
+    if wish.tune_threads and not options.warmup:
+        raise ExportError("`tune_threads` times requests that the version is warmed up with, and `warmup` is False. "
+                          "Leave one of them out.")
+    if wish.tune_threads:
+        require_processors(wish.cores)
     with told_as_export_error(root):
         check_model_name(options.name)
         if options.version is not None:
@@ -149,11 +157,12 @@ def publish(model: Any, record: ModelRecord, root: str | Path, options: ExportOp
         servable = _prepare(model, record, options, wish)
         require_space(root, _size_of(servable) + _ROOM_BESIDE_WEIGHTS_BYTES)
         with stage(root, options.name) as staging:
-            return _publish(staging, _write(servable, staging.path, options), options)
+            manifest = _with_threads(_write(servable, staging.path, options), staging.path, wish)
+            return _publish(staging, _described(manifest, staging.path), options)
 
 
-def publish_copy(folder: Path, root: str | Path, options: ExportOptions,
-                 optimization: Mapping[str, Any]) -> ExportResult:
+def publish_copy(folder: Path, root: str | Path, options: ExportOptions, optimization: Mapping[str, Any],
+                 wish: Wish) -> ExportResult:
     """Publishes a version that stands in another repository, with more to say of how it came about.
 
     Args:
@@ -161,6 +170,7 @@ def publish_copy(folder: Path, root: str | Path, options: ExportOptions,
         root: The model repository; made if missing.
         options: Its options.
         optimization: What the manifest and the card say about speed.
+        wish: Whether to measure with how many threads it is best served.
 
     Raises:
         ExportError: The disk does not allow it.
@@ -172,6 +182,7 @@ def publish_copy(folder: Path, root: str | Path, options: ExportOptions,
         with stage(root, options.name) as staging:
             shutil.copytree(folder, staging.path, dirs_exist_ok=True)
             (staging.path / MANIFEST_FILE).unlink()
+            manifest = _with_threads(manifest, staging.path, wish)
             return _publish(staging, _described(manifest, staging.path), options)
 
 
@@ -282,7 +293,7 @@ def _size_of(servable: Servable) -> int:
 
 
 def _write(servable: Servable, folder: Path, options: ExportOptions) -> Manifest:
-    """Writes every file of the version, the manifest last."""
+    """Writes every file of the version but the card and the manifest."""
     methods = {name: signature.contract.method for name, signature in servable.signatures.items()}
     inputs = {name: signature_inputs(name, servable.samples) for name in servable.signatures}
     # A language model's answers take long, and its first one all that a larger batch would need as well.
@@ -294,7 +305,20 @@ def _write(servable: Servable, folder: Path, options: ExportOptions) -> Manifest
                      _logged_requests(servable, options))
     (folder / BATCHING_FILE).write_text(batching_text(options.allowed_batch_sizes), encoding="utf-8")
     write_server_files(folder)
-    return _described(manifest, folder)
+    return manifest
+
+
+def _with_threads(manifest: Manifest, folder: Path, wish: Wish) -> Manifest:
+    """Writes with how many threads the version is best served, if that is asked for; returns what is known then."""
+    if not wish.tune_threads:
+        return manifest
+    # What a language model writes takes long: one text tells enough.
+    sizes = (1,) if GENERATE in manifest.signatures else manifest.batch_sizes
+    tuned = tuned_threads(folder, wish.cores, sizes)
+    if not tuned:
+        return manifest
+    write_server_files(folder, tuned["threads"])
+    return dataclasses.replace(manifest, optimization={**manifest.optimization, "serving_threads": tuned})
 
 
 def _described(manifest: Manifest, folder: Path) -> Manifest:

@@ -68,7 +68,8 @@ def publish_best(model: Any, root: str | Path, options: ExportOptions, wish: Wis
             for candidates in others:
                 outcomes += trial.of_another(candidates, outcomes[0])
             outcomes = _timed(outcomes, trial.versions, selection, tell)
-        how = _How(word, selection, compared, writes)
+        # What a language model writes takes too long to be timed in both ways as well.
+        how = _How(replace(wish, tune_threads=wish.tune_threads and not writes), selection, compared, writes)
         return _published(outcomes, trial.versions, how, root, options, tell)
 
 
@@ -112,8 +113,8 @@ class _Trial:
             model = self._model if candidate.run is None else _other(candidate.run, record_of(self._model))
             record = record_of(model)
             calibration = None if candidate.level == NONE else examples_for(self._selection.calibration, record)
-            result = publish(model, record, self._scratch, self._options,
-                             replace(self._wish, level=candidate.level, calibration=calibration))
+            result = publish(model, record, self._scratch, self._options, replace(
+                self._wish, level=candidate.level, calibration=calibration, tune_threads=False))
         except (ServingError, ZooError) as error:
             if candidate.level == NONE and candidate.run is None:
                 raise
@@ -206,7 +207,7 @@ def _with_timing(outcome: Outcome, timing: Timing | str | None) -> Outcome:
 class _How:
     """What was asked for, whether there was anything to compare, and whether the models write texts."""
 
-    word: str
+    wish: Wish
     selection: Selection
     compared: bool
     writes: bool
@@ -222,7 +223,8 @@ def _published(outcomes: list[Outcome], exported: Mapping[str, _Exported], how: 
         tell(f"publishing {best.candidate.name}")
         summary = described(ranked, selection, how.compared, "token" if how.writes else "call")
         try:
-            result = publish_copy(exported[best.candidate.name].folder, root, options, _told(best, how.word, summary))
+            told = _told(best, how.wish.level, summary)
+            result = publish_copy(exported[best.candidate.name].folder, root, options, told, how.wish)
         except ValidationError as error:
             if best.candidate.name == outcomes[0].candidate.name:
                 raise
@@ -230,7 +232,7 @@ def _published(outcomes: list[Outcome], exported: Mapping[str, _Exported], how: 
                         if outcome.candidate == best.candidate else outcome for outcome in outcomes]
             continue
         if selection.report is not None:
-            _report(selection.report, ranked, summary, how.word, result)
+            _report(selection.report, ranked, summary, how.wish.level, result)
         return result
 
 

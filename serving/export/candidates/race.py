@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -47,8 +48,9 @@ class Timing:
 class _Lane:
     """One version's process and what was measured of it."""
 
-    def __init__(self, folder: Path, batches: Sequence[int]) -> None:
+    def __init__(self, folder: Path, batches: Sequence[int], threads: Mapping[str, int] | None) -> None:
         self.folder = folder
+        self.threads = threads
         self.fault = ""
         self.process: MeasuringProcess | None = None
         self._batches = batches
@@ -62,7 +64,7 @@ class _Lane:
 
     def start(self) -> None:
         """Starts the process and has each size computed once; what fails is kept as the lane's fault."""
-        self.process = MeasuringProcess(self.folder)
+        self.process = MeasuringProcess(self.folder, self.threads)
         try:
             self.process.wait_until_ready()
             for rows in self._batches:
@@ -96,7 +98,8 @@ class _Lane:
 
 
 def race(folders: Mapping[str, Path], batches: Sequence[int], rounds: int, seconds: float,
-         tell: Tell = lambda _: None) -> dict[str, Timing | str]:
+         tell: Tell = lambda _: None, *, threads: Mapping[str, Mapping[str, int]] = MappingProxyType({}),
+         ) -> dict[str, Timing | str]:
     """Times versions in rounds; in each round each has a turn, in an order that is drawn anew.
 
     All processes wait with their version loaded. Where the memory does not suffice for that, each turn has a process of
@@ -108,11 +111,12 @@ def race(folders: Mapping[str, Path], batches: Sequence[int], rounds: int, secon
         rounds: How many rounds.
         seconds: How long a turn is, for each of `batches`.
         tell: Called with a line before each round.
+        threads: What `MeasuringProcess` takes as such, by the names of those that are to have it.
 
     Returns:
         The timing by name, or in words why there is none.
     """
-    lanes = {name: _Lane(folder, batches) for name, folder in folders.items()}
+    lanes = {name: _Lane(folder, batches, threads.get(name)) for name, folder in folders.items()}
     order = random.Random(_SEED)
     with _started(lanes, tell) as waiting:
         for number in range(rounds):

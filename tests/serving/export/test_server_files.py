@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from serving.export.server_files import ENVIRONMENT_FILE, FLAGS_FILE, write_server_files
+from serving.export.server_files import (
+    ENVIRONMENT_FILE,
+    FLAGS_FILE,
+    server_environment,
+    server_threads,
+    write_server_files,
+)
 from serving.fixed_weights import VARIABLE
 from serving.server.flag_table import ALL_FLAGS, THEIR_FLAGS
 from serving.server.flags import parse_flags
@@ -34,3 +40,15 @@ def test_flags_are_those_of_the_model_server(tmp_path: Path) -> None:
     assert set(flags.given) <= {flag.name for flag in THEIR_FLAGS}
     assert flags.bool("enable_batching")
     assert flags.int("grpc_max_threads") == 256
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    """The environment as docker reads it, threads only where they were chosen, nothing where there are no files."""
+    folder = save(Weighted(dense), tmp_path / "1")
+    assert (server_environment(folder), server_threads(folder)) == ({}, {})
+    assert environment(folder) == server_environment(folder) != {}
+    assert server_threads(folder) == {}
+    write_server_files(folder, {"intra_op": 1, "inter_op": 12})
+    assert server_threads(folder) == {"intra_op": 1, "inter_op": 12}
+    flags = parse_flags((folder / FLAGS_FILE).read_text().split(), ALL_FLAGS)
+    assert (flags.int("tensorflow_intra_op_parallelism"), flags.int("tensorflow_inter_op_parallelism")) == (1, 12)
