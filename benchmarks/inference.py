@@ -5,12 +5,13 @@
                                    [--prepare-only]
 
 Models: ResNet-50, MobileNet V2, EfficientNet B0, BERT base and small BERT (128 tokens), in float32, bfloat16 and int8,
-with weights by seed, statistics as training leaves them and no zero biases. Each engine is a process of its own that
-stands still while another computes; in each round every engine has its turn, and the order turns too. Every answer is
-compared with Keras's: "error" is the distance of the log-probabilities as a share of their spread. "Limit" is the
-least time for the arithmetic, at the speed of the largest matrix products that are measured before and between, or
-for reading the weights. Where memory is short, float32 and fewer bits are compared one after the other, the plain
-SavedModel in both.
+with weights by seed, statistics as training leaves them and no zero biases. Ours are exported for --threads
+processors, and run with the environment and the threads that the export writes beside them (`server.env`,
+`server.flags`). Each engine is a process of its own that stands still while another computes; in each round every
+engine has its turn, and the order turns too. Every answer is compared with Keras's: "error" is the distance of the
+log-probabilities as a share of their spread. "Limit" is the least time for the arithmetic, at the speed of the
+largest matrix products that are measured before and between, or for reading the weights. Where memory is short,
+float32 and fewer bits are compared one after the other, the plain SavedModel in both.
 
 What engines load is prepared in --work and kept for the next run (an export of ours as long as our code is the same).
 An engine that is not installed or fails is told and left out. The results are written after each batch size, and what
@@ -64,14 +65,18 @@ def code_version(artifact: str = "zoo_any") -> str:
 
 
 def prepare_all(model: str, artifacts: Sequence[str], folder: Path, threads: int) -> dict[str, str | None]:
-    """Writes artifacts and what they need, two at a time. Returns what went wrong with each, or None."""
+    """Writes artifacts and what they need, two at a time. Returns what went wrong with each, or None.
+
+    An export of ours is timed while it is written, and so has the machine to itself.
+    """
     waiting = list(dict.fromkeys([*(need for name in artifacts for need in _needs(name)), *artifacts]))
     troubles: dict[str, str | None] = {}
     with ThreadPoolExecutor(2) as pool:
         running: dict[Future[str | None], str] = {}
         while waiting or running:
             for name in list(waiting):
-                if all(need in troubles for need in NEEDS[name]):
+                alone = any(other.startswith("zoo_") for other in (name, *running.values()))
+                if all(need in troubles for need in NEEDS[name]) and not (alone and running):
                     waiting.remove(name)
                     failed = next((troubles[need] for need in NEEDS[name] if troubles[need]), None)
                     if failed:
@@ -90,7 +95,7 @@ def _needs(artifact: str) -> list[str]:
 def prepare(model: str, artifact: str, folder: Path, threads: int) -> str | None:
     """Writes an artifact, unless it is there. Returns what went wrong, or None."""
     mark = folder / artifact / "code"
-    code = code_version(artifact)
+    code = code_version(artifact) + (f" for {threads} threads" if artifact.startswith("zoo_") else "")
     if mark.exists() and mark.read_text() == code:
         return None
     refused = folder / f"{artifact}.refused"

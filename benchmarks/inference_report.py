@@ -28,7 +28,8 @@ def tables(results: Mapping[str, Any]) -> str:
                      + " (operations by precision; bytes read from memory).")
     for model, entry in results["models"].items():
         if entry["batches"]:
-            lines += ["", f"### {TITLES[model]}", "", *_table(entry, results["reference"]), "", *_ratios(entry)]
+            lines += ["", f"### {TITLES[model]}", "", *_table(entry, results["reference"]), "", *_ratios(entry),
+                      *_threads(entry, facts["machine"]["threads"])]
         lines += [f"- Left out: {name}: {trouble}" for name, trouble in entry["faults"].items()]
     return "\n".join(lines) + "\n"
 
@@ -75,6 +76,16 @@ def _ratios(entry: Mapping[str, Any]) -> list[str]:
         if parts:
             lines.append(f"- {ours}: times as fast as {'; '.join(parts)}.")
     return lines
+
+
+def _threads(entry: Mapping[str, Any], threads: int) -> list[str]:
+    """With how many threads ours ran: all others have as many within an operation as across operations."""
+    parts = []
+    for name, told_of_it in entry.get("optimization", {}).items():
+        chosen = told_of_it.get("serving_threads", {}).get("threads", {})
+        parts.append(f"{name} {chosen.get('intra_op', threads)} within an operation and "
+                     f"{chosen.get('inter_op', threads)} across, rows in up to {told_of_it.get('row_parts', 1)} parts")
+    return [f"- Threads: {'; '.join(parts)}; the others {threads}."] if parts else []
 
 
 def draw(results: Mapping[str, Any], path: Path) -> None:

@@ -11,24 +11,30 @@ import numpy as np
 
 from benchmarks.engines.table import Engine
 
-# The kernels read it once, when they are first used. Only our server's settings come with it.
-FROZEN = "TF_ONEDNN_ASSUME_FROZEN_WEIGHTS"
-
 
 def loader(engine: Engine, root: Path, threads: int) -> Callable[[int], Any]:
-    """Loads a version once; one session answers batches of all sizes."""
-    if engine.ours:
-        os.environ[FROZEN] = "1"
+    """Loads a version once; one session answers batches of all sizes.
+
+    An export of ours gets what stands beside it: the environment of its `server.env`, which the kernels read when they
+    are first used, and the threads of its `server.flags`.
+    """
+    path = root / engine.artifact / ("repository/m/1" if engine.ours else "1")
     import tensorflow as tf
 
+    from serving.export.server_files import server_environment, server_threads
+
+    within = across = threads
+    if engine.ours:
+        os.environ |= server_environment(path)
+        chosen = server_threads(path)
+        within, across = chosen.get("intra_op", threads), chosen.get("inter_op", threads)
     from serving.export.text_ops import load_text_ops
 
     with np.load(root / "bundle" / "inputs.npz") as arrays:
         inputs = {name: arrays[name] for name in arrays.files}
     if engine.ours and "token_ids" in inputs:
         load_text_ops()  # beside the tensors, it takes texts
-    path = root / engine.artifact / ("repository/m/1" if engine.ours else "1")
-    config = tf.compat.v1.ConfigProto(intra_op_parallelism_threads=threads, inter_op_parallelism_threads=threads)
+    config = tf.compat.v1.ConfigProto(intra_op_parallelism_threads=within, inter_op_parallelism_threads=across)
     session = tf.compat.v1.Session(graph=tf.Graph(), config=config)
     with session.graph.as_default():
         loaded = tf.compat.v1.saved_model.load(session, ["serve"], str(path))

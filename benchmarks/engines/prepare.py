@@ -1,6 +1,6 @@
 """Writes what an engine loads: `python -m benchmarks.engines.prepare MODEL ARTIFACT FOLDER`, a process each.
 
-All artifacts come from the one bundle in the folder, so that every engine has the same weights. Each is written under
+The threads are those of TF_NUM_INTRAOP_THREADS. All artifacts come from the one bundle in the folder, so that every engine has the same weights. Each is written under
 a name of its own, and counts as there once its folder has that name.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -56,8 +57,9 @@ def zoo_export(level: str) -> Callable[[Subject, Path, Path], None]:
     def write(subject: Subject, root: Path, folder: Path) -> None:
         from serving.export import export_model
 
+        threads = int(os.environ["TF_NUM_INTRAOP_THREADS"])
         result = export_model(loaded(root), folder / "repository", name="m", version=1, optimize=level, validate=False,
-                              warmup=False, samples=drawn(subject, 4, seed=21),
+                              samples=drawn(subject, 4, seed=21), cores=threads, tune_threads=True,
                               calibration=drawn(subject, CALIBRATION_ROWS, seed=5))
         told = json.loads((result.path / "manifest.json").read_text())["optimization"]
         (folder / "optimization.json").write_text(json.dumps(told))
