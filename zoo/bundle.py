@@ -25,6 +25,7 @@ from typing import Any
 import keras
 
 from zoo.building import installed_versions
+from zoo.bundle_architecture import architecture_of, rebuilt, without_shapes
 from zoo.bundle_index import INDEX_NAME, require_bundle
 from zoo.errors import ArgumentError, BundleError, WeightsError
 from zoo.layers.lora import merged_lora
@@ -151,39 +152,19 @@ def _from_architecture(record: ModelRecord, files: dict[str, tuple[Path, str]], 
     # Keras names a variable after the layers inside which it was made. A layer within a layer is made inside it when
     # a model is first built, and on its own when Keras reads it with the shapes it was built for: the saved model may
     # have been made either way.
-    model = _deserialized(record, {**config, "config": _without_shapes(config["config"])})
+    model = rebuilt(without_shapes(config), record.name)
     try:
         load_safetensors(model, weights)
     except WeightsError:
-        model = _deserialized(record, config)
+        model = rebuilt(config, record.name)
         load_safetensors(model, weights)
     return model
-
-
-def _without_shapes(config: Any) -> Any:
-    if isinstance(config, list):
-        return [_without_shapes(part) for part in config]
-    if not isinstance(config, dict):
-        return config
-    is_layer = "class_name" in config and "config" in config
-    return {name: _without_shapes(value) for name, value in config.items() if not (is_layer and name == "build_config")}
-
-
-def _deserialized(record: ModelRecord, config: dict[str, Any]) -> keras.Model:
-    try:
-        return keras.saving.deserialize_keras_object(config, safe_mode=True)
-    except (TypeError, ValueError, ImportError) as error:
-        raise BundleError(f"The architecture of {record.name!r} cannot be rebuilt: {str(error).splitlines()[0]} "
-                          "Import the package that registers its custom layers first; Lambda layers are refused, "
-                          "because they carry code.") from error
 
 
 def _write_files(model: keras.Model, record: ModelRecord, folder: Path) -> dict[str, dict[str, str]]:
     files = {"weights": _write_hashed(folder, "weights", ".safetensors", lambda p: save_safetensors(model, p))}
     if not record.registered:
-        whole = {**keras.saving.serialize_keras_object(model)}
-        whole.pop("compile_config", None)  # how it was trained; what is loaded is uncompiled
-        config = json.dumps(whole, sort_keys=True)
+        config = json.dumps(architecture_of(model), sort_keys=True)
         files["architecture"] = _write_hashed(folder, "architecture", ".json", lambda p: p.write_text(config))
     return files
 

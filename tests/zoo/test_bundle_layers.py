@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import keras
+import keras_hub
 import numpy as np
 import pytest
 from keras import layers
 
 import zoo
+from zoo.bundle_architecture import rebuilt
+from zoo.layers.take_step import TakeStep
 from zoo.spec import TensorPreprocessing
 
 INPUTS = np.random.default_rng(0).normal(size=(2, 5, 3)).astype("float32")
+
+ANSWER = """
+import sys
+import numpy as np
+import zoo
+answers = zoo.load(sys.argv[1])(np.load(sys.argv[2] + "/inputs.npy"))
+np.save(sys.argv[2] + "/answers.npy", answers)
+"""
 
 
 def lstm(**options: Any) -> keras.layers.Layer:
@@ -69,6 +83,31 @@ def test_a_model_from_a_keras_file_comes_back(tmp_path: Path) -> None:
     model = adopted(keras.models.load_model(tmp_path / "m.keras"))
     loaded = zoo.load(zoo.save(model, tmp_path / "bundle"))
     np.testing.assert_array_equal(loaded(INPUTS), model(INPUTS))
+
+
+@pytest.mark.parametrize("kind", ["zoo", "keras_hub"])
+def test_another_process_knows_the_layers(kind: str, tmp_path: Path) -> None:
+    """Layers of this package and of keras-hub are found where nothing but the bundle was opened."""
+    inputs = keras.Input((5, 3), name="features")
+    if kind == "zoo":
+        x = TakeStep(-1)(layers.Dense(2)(inputs))
+    else:
+        x = layers.Flatten()(keras_hub.layers.PositionEmbedding(5)(inputs))
+    model = adopted(keras.Model(inputs, layers.Dense(2)(x)))
+    folder = zoo.save(model, tmp_path / "m")
+    np.save(tmp_path / "inputs.npy", INPUTS)
+    subprocess.run([sys.executable, "-c", ANSWER, folder, tmp_path], check=True, timeout=120)
+    np.testing.assert_allclose(np.load(tmp_path / "answers.npy"), model(INPUTS), rtol=1e-5, atol=1e-6)
+
+
+def test_a_layer_without_its_module_is_told(tmp_path: Path) -> None:
+    """A file cannot name a module of its own choice: what is not known stays unknown."""
+    model = adopted(network(layers.Flatten()))
+    path = next((zoo.save(model, tmp_path) / "x").parent.glob("architecture-*.json"))
+    config = json.loads(path.read_text())
+    config["config"]["layers"][1] |= {"module": "elsewhere.flat", "class_name": "Flat", "registered_name": "own>Flat"}
+    with pytest.raises(zoo.BundleError, match="Import the package that registers its custom layers first"):
+        rebuilt(config, "mine")
 
 
 def test_a_model_that_tells_no_shapes_is_refused() -> None:
