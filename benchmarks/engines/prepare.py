@@ -1,7 +1,7 @@
 """Writes what an engine loads: `python -m benchmarks.engines.prepare MODEL ARTIFACT FOLDER`, a process each.
 
-The threads are those of TF_NUM_INTRAOP_THREADS. All artifacts come from the one bundle in the folder, so that every engine has the same weights. Each is written under
-a name of its own, and counts as there once its folder has that name.
+All artifacts come from the one bundle in the folder, so that every engine has the same weights. Each is written under
+a name of its own, and counts as there once its folder has that name. Threads are those of TF_NUM_INTRAOP_THREADS.
 """
 
 from __future__ import annotations
