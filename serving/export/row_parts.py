@@ -15,6 +15,8 @@ import tensorflow as tf
 from serving.errors import ExportError
 from zoo.compression.cost import flops_of
 
+# The server knows the loop by its name: OpenVINO has threads of its own, and reads the model without it.
+LOOP = "row_parts"
 MOST_CORES = 64
 # Additions and multiplications for a row from which on parts are worth the loop, about a tenth of a millisecond.
 _WORTH_A_LOOP = 10**8
@@ -64,7 +66,7 @@ def in_row_parts(call: Callable[..., Any], outputs: Mapping[str, Any], tensors: 
         What it gives for all rows, in their order.
     """
     rows = tf.shape(tensors[0])[0]
-    count = tf.minimum(rows, parts)
+    count = tf.minimum(rows, parts, name=f"{LOOP}_count")
 
     def step(place: Any, done: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
         begin, end = place * rows // count, (place + 1) * rows // count
@@ -73,6 +75,6 @@ def in_row_parts(call: Callable[..., Any], outputs: Mapping[str, Any], tensors: 
 
     arrays = tuple(tf.TensorArray(tf.float32, size=count, infer_shape=False, element_shape=spec.shape)
                    for spec in outputs.values())
-    _, done = tf.while_loop(lambda place, _: place < count, step, (0, arrays), parallel_iterations=parts)
+    _, done = tf.while_loop(lambda place, _: place < count, step, (0, arrays), parallel_iterations=parts, name=LOOP)
     found = {name: array.concat() for name, array in zip(outputs, done, strict=True)}
     return {name: tf.ensure_shape(found[name], spec.shape) for name, spec in outputs.items()}

@@ -24,6 +24,7 @@ from serving.errors import ModelLoadError, SettingsError, UnsupportedRequestErro
 from serving.protocol.signatures import DEFAULT_SIGNATURE
 from serving.server.forward_function import ForwardFunction, forward_function_of, put_in_place, reads_variables
 from serving.server.servable import SERVE_TAG, Servable, load_servable
+from serving.server.whole_rows import computes_parts, with_whole_rows
 
 _GRAPH_FILE: Final = "saved_model.pb"
 _PRECISIONS: Final = {"float32": "f32", "bfloat16": "bf16"}
@@ -153,7 +154,7 @@ def _loaded(name: str, version: int, folder: Path, config: Any, tags: Sequence[s
             threads: int) -> Servable:  # fmt: skip
     meta_graph = _meta_graph(folder, tags)
     forward = forward_function_of(meta_graph)
-    model = _openvino().Core().read_model(folder)
+    model = _read(folder, meta_graph, forward)
     _name_outputs(model, forward, meta_graph)
     _drop_guard(model)
     compute = CompiledForward(model, forward, precision or _precision_of(meta_graph), threads)
@@ -164,6 +165,14 @@ def _loaded(name: str, version: int, folder: Path, config: Any, tags: Sequence[s
     if not reads_variables(meta_graph):
         _release_variables(loaded)
     return OpenvinoServable(loaded, kept)
+
+
+def _read(folder: Path, meta_graph: Any, forward: ForwardFunction) -> Any:
+    """The version as OpenVINO reads it, without the parts in which TensorFlow computes the rows."""
+    if not computes_parts(meta_graph, forward.name):
+        return _openvino().Core().read_model(folder)
+    with _changed_copy(folder, with_whole_rows(meta_graph, forward.name)) as copy:
+        return _openvino().Core().read_model(copy)
 
 
 def _openvino() -> Any:

@@ -56,6 +56,32 @@ def image_classifier(channels: int = 3) -> Any:
                        weights={"source": "made up", "sha256": "0" * 64})
 
 
+def large_classifier() -> Any:
+    """96x96 pictures, three classes: enough arithmetic for rows to be computed in parts."""
+    image = keras.Input((96, 96, 3), name="image")
+    preprocessing = ImagePreprocessing(height=96, width=96, channels=3, scale=1 / 255)
+    x = layers.Dense(3, activation="softmax", name="predictions")(_two_convolutions(image))
+    return with_record(keras.Model(image, x, name="large"), "classification", preprocessing, "image",
+                       labels=DIGITS[:3])
+
+
+def large_features() -> Any:
+    """As much arithmetic, two inputs and two outputs of different sizes."""
+    image, factor = keras.Input((96, 96, 3), name="pixels"), keras.Input((1,), name="factor")
+    x = _two_convolutions(image)
+    few = layers.Dense(2, name="few")(layers.Multiply(name="scaled")([x, factor]))
+    return with_record(keras.Model([image, factor], {"few": few, "all": x}, name="large_features"), "features",
+                       TensorPreprocessing(), "image")
+
+
+def _two_convolutions(image: Any) -> Any:
+    x = image
+    for place in range(2):
+        x = layers.Conv2D(32, 3, padding="same", name=f"conv_{place}")(x)
+        x = layers.ReLU(name=f"relu_{place}")(layers.BatchNormalization(name=f"norm_{place}")(x))
+    return layers.GlobalAveragePooling2D(name="pool")(x)
+
+
 def text_classifier(threshold: float = 0.3) -> Any:
     """Six words, positive or negative, with a masked bidirectional LSTM."""
     tokens = keras.Input((6,), dtype="int32", name="tokens")

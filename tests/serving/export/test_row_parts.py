@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -21,10 +20,9 @@ from serving.export.servable_module import input_specs, trace_forward
 from serving.fixed_weights import changing_weights
 from serving.manifest import read_manifest
 from tests.end_to_end.text_models import bert
-from tests.serving.export.small_models import image_classifier, sequence_pair, table_regressor, with_record
-from zoo.spec import ImagePreprocessing, record_of
+from tests.serving.export.small_models import image_classifier, large_classifier, sequence_pair, table_regressor
+from zoo.spec import record_of
 
-layers = keras.layers
 ROWS = (1, 2, 3, 5, 8)
 
 
@@ -97,26 +95,12 @@ def _drawn(generator: np.random.Generator, shape: list[int], dtype: Any) -> Any:
                        else generator.integers(0, 2, shape), dtype)
 
 
-def large() -> Any:
-    """Enough arithmetic for parts to be worth it, with random statistics and biases."""
-    image = keras.Input((96, 96, 3), name="image")
-    x = image
-    for place in range(2):
-        x = layers.Conv2D(32, 3, padding="same", name=f"conv_{place}")(x)
-        x = layers.ReLU(name=f"relu_{place}")(layers.BatchNormalization(name=f"norm_{place}")(x))
-    x = layers.GlobalAveragePooling2D(name="pool")(x)
-    x = layers.Dense(3, activation="softmax", name="predictions")(x)
-    preprocessing = ImagePreprocessing(height=96, width=96, channels=3, scale=1 / 255)
-    return with_record(keras.Model(image, x, name="large"), "classification", preprocessing, "image",
-                       labels=("a", "b", "c"))
-
-
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     """The same model for one processor and for two, the latter validated."""
     root = tmp_path_factory.mktemp("parts")
-    return {cores: export_model(large(), root, name=f"cores{cores}", optimize="safe", cores=cores, batch_sizes=(1, 3),
-                                validate=cores == 2).path for cores in (1, 2)}
+    return {cores: export_model(large_classifier(), root, name=f"cores{cores}", optimize="safe", cores=cores,
+                                batch_sizes=(1, 3), validate=cores == 2).path for cores in (1, 2)}
 
 
 def test_an_export_says_for_how_many_processors_it_is(exported: dict[int, Path]) -> None:
@@ -153,7 +137,7 @@ def _traced(folder: Path, pixels: Any) -> tuple[Any, dict[str, int]]:
 def test_small_models_are_not_parted() -> None:
     """What a loop costs is more than a small model does."""
     assert row_parts(image_classifier(), 8) == 1
-    assert (row_parts(large(), 8), row_parts(large(), 1)) == (8, 1)
+    assert (row_parts(large_classifier(), 8), row_parts(large_classifier(), 1)) == (8, 1)
 
 
 @pytest.mark.parametrize("cores", [0, 65, 2.0, True])
