@@ -166,6 +166,9 @@ def _optimization_lines(optimization: Mapping[str, Any]) -> Iterator[str]:
     for step in optimization.get("passes", ()):
         outcome = f"error {step['error']:.1e}" if step["kept"] else f"left out: {step['reason']}"
         yield f"  {step['name']}: {outcome}"
+    if tuned := optimization.get("serving_threads"):
+        chosen = "written into server.flags" if tuned["threads"] else "so nothing is written"
+        yield f"  one thread for each operation is {tuned['ratio']:g} times as fast as all: {chosen}"
     if "reason" in optimization:
         yield f"  the graph is what Keras computes: {optimization['reason']}"
 

@@ -16,8 +16,8 @@ from serving.export.candidates.race import Tell, Timing, race
 from serving.export.row_parts import usable_cores
 
 _ONE, _ALL = "one thread per operation", "all threads per operation"
-_ROUNDS = 6
-_SECONDS = 0.4
+_ROUNDS = 5
+_SECONDS = 0.3
 # By how much one thread must be faster to be written down: less than that is not to be told from chance.
 _WORTH_WRITING = 1.03
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from serving.export import thread_tuning
 from serving.export.candidates import plan
 from tests.command_line import zoo
 from tests.conftest import Workplace
@@ -18,6 +19,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two candidates and turns of no length: what is shown does not depend on how long it was measured."""
     monkeypatch.setattr(plan, "_AUTO_LEVELS", ("none", "safe"))
     monkeypatch.setitem(plan.Selection.__init__.__kwdefaults__, "seconds", 0.0)
+    monkeypatch.setattr(thread_tuning, "_ROUNDS", 1)
+    monkeypatch.setattr(thread_tuning, "_SECONDS", 0.0)
 
 
 @pytest.mark.usefixtures("quick")
@@ -39,6 +42,19 @@ def test_candidates_are_compared_and_told(workplace: Workplace, tmp_path: Path) 
     assert "exporting safe" in answer.err
 
 
+@pytest.mark.usefixtures("quick")
+def test_threads_are_measured_and_told(workplace: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the files say is what is printed, also of a plain export."""
+    monkeypatch.setattr(thread_tuning, "usable_cores", lambda _: 2)
+    monkeypatch.setattr(thread_tuning, "_WORTH_WRITING", 0.0)
+    answer = zoo("export", workplace.run("points"), "--root", tmp_path, "--cores", 2, "--tune-threads",
+                 "--batch-size", 1, "--no-validate").ok()
+    assert "times as fast as all: written into server.flags" in answer.out
+    flags = (tmp_path / "mlp_binary" / "1" / "server.flags").read_text().splitlines()
+    assert {"--tensorflow_intra_op_parallelism=1", "--tensorflow_inter_op_parallelism=2"} <= set(flags)
+
+
+@pytest.mark.usefixtures("quick")
 def test_as_json(workplace: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One document with the selection in it, and no word of the progress anywhere."""
     monkeypatch.setattr(plan, "_AUTO_LEVELS", ("none",))
@@ -57,6 +73,7 @@ def test_as_json(workplace: Workplace, tmp_path: Path, monkeypatch: pytest.Monke
     (("--optimize", "auto", "--validation", "nowhere.csv"), "nowhere.csv"),
     (("--optimize", "auto", "--metric", "beauty"), "`--metric`"),
     (("--optimize", "fast"), "auto, max"),
+    (("--tune-threads", "--cores", "64"), "without `--tune-threads`"),
 ])
 def test_bad_input(words: tuple[str, ...], told: str, workplace: Workplace, tmp_path: Path,
                    monkeypatch: pytest.MonkeyPatch) -> None:
