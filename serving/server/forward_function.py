@@ -32,11 +32,13 @@ class ForwardFunction:
         name: Its name in the library.
         inputs: Names of the signature's inputs, in the order in which the function takes them.
         outputs: Names of the signature's outputs, in the order in which the function gives them.
+        arguments: What the function calls its inputs, in the same order; others are variables and constants.
     """
 
     name: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    arguments: tuple[str, ...]
 
 
 def forward_function_of(meta_graph: Any) -> ForwardFunction:
@@ -75,10 +77,11 @@ def forward_function_of(meta_graph: Any) -> ForwardFunction:
         raise UnsupportedRequestError("the graph of the default signature is not a function")
     places = {tensor: name for name, tensor in given.items()}
     outputs = tuple(places.get(found.ret[argument.name], "") for argument in found.signature.output_arg)
-    inputs = tuple(fed[argument.name] for argument in found.signature.input_arg if argument.name in fed)
+    arguments = tuple(argument.name for argument in found.signature.input_arg if argument.name in fed)
+    inputs = tuple(fed[name] for name in arguments)
     if "" in outputs or len(inputs) != len(signature.inputs):
         raise UnsupportedRequestError("the forward pass has other inputs or outputs than the default signature")
-    return ForwardFunction(found.signature.name, inputs, outputs)
+    return ForwardFunction(found.signature.name, inputs, outputs, arguments)
 
 
 def put_in_place(meta_graph: Any, forward: ForwardFunction, compute: Callable[..., Arrays]) -> Any:
@@ -96,8 +99,7 @@ def put_in_place(meta_graph: Any, forward: ForwardFunction, compute: Callable[..
     """
     library = meta_graph.graph_def.library.function
     function = next(one for one in library if one.signature.name == forward.name)
-    arguments = [argument for argument in function.signature.input_arg
-                 if argument.type != tf.resource.as_datatype_enum]
+    arguments = [argument for argument in function.signature.input_arg if argument.name in forward.arguments]
     graph = tf.Graph()
     with graph.as_default():
         feeds = [tf.compat.v1.placeholder(tf.as_dtype(argument.type)) for argument in arguments]

@@ -24,11 +24,12 @@ class Nested(tf.Module):
     def __init__(self) -> None:
         super().__init__()
         self.weights = tf.Variable([[1.0, 2.0], [3.0, 4.0]])
+        self.zeros = tf.zeros([100, 2])  # large enough to become an argument of the function
 
     @tf.function(autograph=False)
     def inner(self, right, left):
         with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(left >= 0), ["negative"])]):
-            return {"difference": (left - right) @ self.weights, "again": tf.identity(left)}
+            return {"difference": (left - right) @ self.weights + self.zeros[0], "again": tf.identity(left)}
 
     @tf.function(input_signature=ROWS, autograph=False)
     def predict(self, left, right):
