@@ -47,6 +47,8 @@ from zoo.spec import ModelRecord, WordPiecePreprocessing
 
 _PACKAGES = ("servable-zoo", "tensorflow", "keras", "numpy", "protobuf")
 _ROOM_BESIDE_WEIGHTS_BYTES = 32 * 2**20
+# Each part of the rows would make all of them again.
+_WEIGHTS_MADE_AT_EACH_CALL = ("int8_weights", "int4_weights")
 # What a server reads; the rest of a version is for people and for tests.
 _SERVED = ("saved_model.pb", "fingerprint.pb", "variables", "assets")
 
@@ -263,7 +265,8 @@ def _optimized(model: Any, record: ModelRecord, transform: Transform, samples: A
     optimized = optimize_forward(model, inputs.inputs, wish.level, wish.weights,
                                  compared_rows(record, transform, inputs, samples),
                                  learned_rows(record, transform, inputs, wish.calibration))
-    parts = row_parts(model, wish.cores) if optimized.rewritten else 1
+    alone = optimized.rewritten is None or wish.level in _WEIGHTS_MADE_AT_EACH_CALL
+    parts = 1 if alone else row_parts(model, wish.cores)
     return dataclasses.replace(optimized, record={**optimized.record, "cores": wish.cores, "row_parts": parts})
 
 

@@ -113,6 +113,13 @@ def test_an_export_says_for_how_many_processors_it_is(exported: dict[int, Path])
         assert changing_weights(saved.meta_graphs[0]) == ()
 
 
+def test_weights_that_are_made_at_each_call_are_made_once(tmp_path: Path) -> None:
+    """Levels for size compute all rows at once, for as many processors as there may be."""
+    told = export_model(large_classifier(), tmp_path, optimize="int8_weights", cores=4, validate=False,
+                        batch_sizes=(1,)).manifest.optimization
+    assert (told["cores"], told["row_parts"]) == (4, 1)
+
+
 def test_what_is_fused_in_the_whole_is_fused_in_the_parts(exported: dict[int, Path]) -> None:
     """A session, as servers have it, runs the same kernels, once for each part, and answers alike."""
     pixels = np.random.default_rng(1).uniform(0, 1, (3, 96, 96, 3)).astype(np.float32)
