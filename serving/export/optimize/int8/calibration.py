@@ -47,23 +47,31 @@ def ranges(graph: ForwardGraph, tensors: Sequence[str], calibration: Sequence[Ma
     Raises:
         ValueError: The method is unknown, there is no row, or a tensor holds NaN or infinity.
     """
-    if method not in (MIN_MAX, *_BOUNDS):
-        raise ValueError(f"a calibration method is one of {', '.join((MIN_MAX, *_BOUNDS))}, not {method!r}")
+    return ranges_by_method(graph, tensors, calibration, [method])[method]
+
+
+def ranges_by_method(graph: ForwardGraph, tensors: Sequence[str], calibration: Sequence[Mapping[str, Array]],
+                     methods: Sequence[str]) -> dict[str, dict[str, tuple[float, float]]]:
+    """The same with several methods, for which the rows are run only once; by the method's name."""
+    for method in methods:
+        if method not in (MIN_MAX, *_BOUNDS):
+            raise ValueError(f"a calibration method is one of {', '.join((MIN_MAX, *_BOUNDS))}, not {method!r}")
     sets = [rows for rows in calibration if len(next(iter(rows.values())))]
     if not sets:
         raise ValueError("there is no row to learn the ranges of activations from")
     names = list(dict.fromkeys(tensors))
     if not names:
-        return {}
+        return {method: {} for method in methods}
     with _measuring(graph, names) as (extremes, histograms):
         found = _widest(names, [extremes(rows) for rows in sets])
-        if method == MIN_MAX:
-            return found
+        if set(methods) == {MIN_MAX}:
+            return {MIN_MAX: found}
         sizes = np.array([max(-low, high) for low, high in found.values()], np.float32)
         # A histogram needs a width; what is 0 throughout keeps its (0, 0).
         counts = sum(histograms(rows, np.where(sizes > 0, sizes, 1).astype(np.float32)) for rows in sets)
-    return {name: _cut(found[name], counts[place], size, method)
-            for place, (name, size) in enumerate(zip(names, sizes.tolist(), strict=True))}
+    return {method: found if method == MIN_MAX else
+            {name: _cut(found[name], counts[place], size, method)
+             for place, (name, size) in enumerate(zip(names, sizes.tolist(), strict=True))} for method in methods}
 
 
 # === Measuring ===

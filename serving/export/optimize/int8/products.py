@@ -39,22 +39,27 @@ def products_in_eight_bits(edit: GraphEdit, products: Sequence[Product], ranges:
     return edit.finished()
 
 
-def signal_to_noise(product: Product, rows: Array, found: tuple[float, float]) -> float:
+def signals_to_noise(product: Product, rows: Array, found: Sequence[tuple[float, float]]) -> list[float]:
     """What a product's result is over what eight bits change in it, in decibels; both read what float32 would give.
 
     Args:
         product: The product.
         rows: What is multiplied [rows, inputs].
-        found: The range of that.
+        found: Ranges of that to choose from.
+
+    Returns:
+        One number for each range.
     """
     exact = rows @ product.weights
     integers, largest = _on_weight_grid(product.weights)
-    grid = _grid(found)
-    steps = np.clip(np.round(rows / grid.scale), -grid.zero, UNSIGNED_STEPS - grid.zero)
-    made = (steps * grid.scale).astype(np.float32) @ (integers * (largest / SIGNED_STEPS))
-    noise = float(np.square(made - exact, dtype=np.float64).sum())
+    weights = integers * (largest / SIGNED_STEPS)
     signal = float(np.square(exact, dtype=np.float64).sum())
-    return 10 * float(np.log10(max(signal, 1e-30) / max(noise, 1e-30)))
+    levels = []
+    for grid in map(_grid, found):
+        steps = np.clip(np.round(rows / grid.scale), -grid.zero, UNSIGNED_STEPS - grid.zero)
+        noise = float(np.square((steps * grid.scale).astype(np.float32) @ weights - exact, dtype=np.float64).sum())
+        levels.append(10 * float(np.log10(max(signal, 1e-30) / max(noise, 1e-30))))
+    return levels
 
 
 def _grid(found: tuple[float, float]) -> Grid:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from serving.export.optimize.int8.calibration import ENTROPY, MIN_MAX, MSE, PERCENTILE, ranges
+from serving.export.optimize.int8.calibration import ENTROPY, MIN_MAX, MSE, PERCENTILE, ranges, ranges_by_method
 from tests.serving.export.optimize.networks import graph_from
 
 METHODS = (MIN_MAX, PERCENTILE, MSE, ENTROPY)
@@ -86,6 +86,13 @@ def test_rows_in_parts_are_the_same_rows() -> None:
     whole = ranges(branches(), ["x", "positive"], [{"x": rows}])
     parts = ranges(branches(), ["x", "positive"], [{"x": rows[:1]}, {"x": rows[1:]}, {"x": rows[:0]}])
     assert whole == parts
+
+
+def test_several_methods_at_once_are_each_by_itself() -> None:
+    """Whether the rows are run for one method or for all makes no difference."""
+    sets = [bell(3, outlier=20.0), bell(2)]
+    found = ranges_by_method(branches(), ["x", "positive:0"], sets, METHODS)
+    assert found == {method: ranges(branches(), ["x", "positive:0"], sets, method) for method in METHODS}
 
 
 @pytest.mark.parametrize(("rows", "method", "words"), [

@@ -17,24 +17,79 @@ from serving.export.op_lists import known_ops, releases
 from serving.export.optimize.int8.product_selection import EightBitProducts
 from serving.export.replay import LoadedVersion
 from serving.server.servable import load_servable
-from tests.serving.export.optimize.int8.test_products import WEIGHTS, WIDTH, built, dense, operations, rows
+from tests.serving.export.optimize.int8.test_products import WEIGHTS, WIDTH, built, dense, error, operations, rows
 from tests.serving.export.optimize.test_choice import graph_of
 from tests.serving.export.small_models import with_record
 from zoo.spec import TensorPreprocessing
 
+# It hardly counts, but leaves the others a few steps.
+OUTLIER = np.array([3000.0] + [1.0] * (WIDTH - 1), np.float32)
+
+
+def uneven(x: Any) -> Any:
+    return tf.matmul(tf.nn.relu(dense(x)) * OUTLIER, WEIGHTS[1] / (OUTLIER**2)[:, None])
+
 
 def test_what_eight_bits_cannot_hold_stays() -> None:
     """A product whose input has a rare value far from the others stays in float32, and the record says why."""
-    outlier = np.array([3000.0] + [1.0] * (WIDTH - 1), np.float32)
-    weights = WEIGHTS[1] * (1 / outlier**2)[:, None]  # it hardly counts, but leaves the others a few steps
-    graph = built(lambda x: tf.matmul(tf.nn.relu(dense(x)) * outlier, weights))
-    step = EightBitProducts([rows()], 1.0, "min-max")
+    graph = built(uneven)
+    step = EightBitProducts([rows()], 1.0, "min-max", smooths=False)
     quantized = step.rewrite(graph)
     told = step.details()
     assert (told["layers"], told["in_eight_bits"], told["left"][0]["layer"]) == (2, 1, "MatMul_1")
     assert "dB" in told["left"][0]["reason"]
     assert json.loads(json.dumps(told)) == told
     assert operations(quantized).count("MatMul") == 1
+
+
+def test_made_even_it_does_not() -> None:
+    """The same product is given eight bits where its weights may take over the factor of what it multiplies."""
+    graph = built(uneven)
+    step = EightBitProducts([rows()], 1.0)
+    quantized = step.rewrite(graph)
+    told = step.details()
+    assert (told["layers"], told["in_eight_bits"], told["left"]) == (2, 2, [])
+    assert told["smoothed"] >= 1
+    assert json.loads(json.dumps(told)) == told
+    assert "MatMul" not in operations(quantized)
+    assert error(graph, quantized) < 0.03
+
+
+def test_ranges_of_training_are_not_made_even() -> None:
+    """Where training has rounded a tensor as it is, nothing is divided."""
+    graph = built(lambda x: tf.matmul(tf.nn.relu(x) * OUTLIER, WEIGHTS[1] / OUTLIER[:, None]))
+    free = EightBitProducts([rows()], 1.0)
+    free.rewrite(graph)
+    assert free.details()["smoothed"] == 1
+    bound = EightBitProducts([rows()], 1.0, known={"mul": (0.0, 12000.0)})
+    with pytest.raises(ValueError, match="lose too much"):
+        bound.rewrite(graph)
+
+
+def test_each_tensor_has_the_range_that_its_products_take_best() -> None:
+    """What is far out and decides a product is not cut off; what is far out and decides nothing is."""
+    generator = np.random.default_rng(8)
+    usual = generator.normal(0, 1, (400, WIDTH)).astype(np.float32)
+    # A few rows of one input reach far beyond the others', less than one value in ten thousand.
+    usual[:4, 0] = 60.0
+    ignored = WEIGHTS[1] * np.array([[0.0]] + [[1.0]] * (WIDTH - 1), np.float32)
+    counts = WEIGHTS[1] * np.array([[3.0]] + [[1.0]] * (WIDTH - 1), np.float32)
+    levels = {}
+    for name, weights in (("ignored", ignored), ("counts", counts)):
+        graph = built(lambda x, weights=weights: tf.matmul(x, weights))
+        for method in ("measured", "min-max", "percentile", "mse"):
+            step = EightBitProducts([{"x": usual[:16]}, {"x": usual[16:]}], 10.0, method, smooths=False)
+            try:
+                step.rewrite(graph)
+            except ValueError:
+                continue  # every product is too noisy
+            levels[name, method] = step.details()["worst"][0]["decibels"]
+            if method == "measured":
+                chosen, = step.details()["ranges"]
+                assert (chosen == "min-max") == (name == "counts")
+    assert ("counts", "percentile") not in levels
+    assert levels["counts", "measured"] == levels["counts", "min-max"]
+    assert levels["ignored", "measured"] > levels.get(("ignored", "min-max"), 0.0) + 3
 
 
 def test_the_worst_are_left_out_until_the_whole_is_good() -> None:
@@ -57,6 +112,7 @@ def test_known_ranges_are_taken() -> None:
     """A range that training has learned goes before one of the rows."""
     graph = built(lambda x: dense(tf.nn.relu(dense(x)), 1))
     step = EightBitProducts([rows()], 1.0, known={"Relu": (0.0, 77.0)})
+    assert step.rewrite(graph) and step.details()["ranges"]["known"] == 1
     ends = [float(tf.make_ndarray(node.attr["value"].tensor)) for node in step.rewrite(graph).graph_def.node
             if node.name == "Relu/int8/high"]
     assert ends == [pytest.approx(77.0)]
