@@ -10,6 +10,7 @@ import keras
 from zoo.training.config import TrainingConfig
 from zoo.training.layer_groups import require_blocks
 from zoo.training.layerwise_rates import rate_shares, with_layerwise_rates
+from zoo.training.one_pass import with_one_pass
 from zoo.training.schedules import PhaseSchedule
 
 DEFAULT_MOMENTUM = 0.9
@@ -35,6 +36,7 @@ def optimizer_for(config: TrainingConfig, schedule: PhaseSchedule, model: keras.
         ArgumentError: The rate depends on the depth, and the model has no blocks.
     """
     kind, options = _named(config)
+    kind = with_one_pass(kind)
     if config.layerwise_decay is not None:
         kind = with_layerwise_rates(kind)
     optimizer = kind(learning_rate=schedule, clipnorm=config.clip_norm, clipvalue=config.clip_value,
