@@ -25,7 +25,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "homes.txt").write_text("\n".join(f"{name} lives in {HOMES[name]} ." for name in names))
     sizes = ("layers=1", "hidden_size=32", "heads=2", "max_positions=7", "dropout=0", "attention_dropout=0")
     zoo("train", "bert", folder / "homes.txt", "--task", "masked_language_model", "-o", folder / "run",
-        *(word for size in sizes for word in ("--set", size)), "--max-words", 60, "--epochs", 10,
+        *(word for size in sizes for word in ("--set", size)), "--max-words", 60, "--epochs", 20,
         "--learning-rate", 0.01).ok()
     return folder / "run"
 
