@@ -12,8 +12,22 @@ import keras
 import tensorflow as tf
 
 
-class OnePassDecay:
-    """Goes in front of an optimizer among a class's parents: decay of a variable is one operation."""
+class OnePass:
+    """Goes in front of an optimizer among a class's parents: decay and step of a variable are one operation each."""
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Moves a variable.
+
+        Args:
+            gradient: Its gradient, a tensor or tf.IndexedSlices.
+            variable: The variable's tensor.
+            learning_rate: float32 [].
+        """
+        tensor = _tensor_of(variable)
+        place: int = self._get_variable_index(variable)  # type: ignore[attr-defined]
+        # Rows of a table that met no token get zeros.
+        dense = tf.cast(tf.convert_to_tensor(gradient), tensor.dtype)
+        self._move(tensor, place, dense, tf.cast(learning_rate, tensor.dtype))  # type: ignore[attr-defined]
 
     def _apply_weight_decay(self, variables: list[Any]) -> None:
         decay: float | None = self.weight_decay  # type: ignore[attr-defined]
@@ -24,49 +38,31 @@ class OnePassDecay:
                 tf.raw_ops.ResourceApplyGradientDescent(var=tensor.handle, alpha=rate, delta=tensor.read_value())
 
 
-class OnePassAdam(OnePassDecay):
+class OnePassAdam(OnePass):
     """Adam's step (Kingma and Ba 2015) as `keras.optimizers.Adam` takes it, with epsilon beside the plain root."""
 
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Moves a variable.
-
-        Args:
-            gradient: Its gradient, a tensor or tf.IndexedSlices.
-            variable: The variable's tensor.
-            learning_rate: float32 [].
-        """
+    def _move(self, tensor: Any, place: int, gradient: Any, rate: Any) -> None:
         optimizer: Any = self
-        tensor, place = _tensor_of(variable), optimizer._get_variable_index(variable)
         beta_1, beta_2, epsilon = (tf.cast(value, tensor.dtype)
                                    for value in (optimizer.beta_1, optimizer.beta_2, optimizer.epsilon))
         step = tf.cast(optimizer.iterations + 1, tensor.dtype)
         tf.raw_ops.ResourceApplyAdam(
             var=tensor.handle, m=_tensor_of(optimizer._momentums[place]).handle,
             v=_tensor_of(optimizer._velocities[place]).handle, beta1_power=tf.pow(beta_1, step),
-            beta2_power=tf.pow(beta_2, step), lr=tf.cast(learning_rate, tensor.dtype), beta1=beta_1, beta2=beta_2,
-            epsilon=epsilon, grad=_dense(gradient, tensor))
+            beta2_power=tf.pow(beta_2, step), lr=rate, beta1=beta_1, beta2=beta_2, epsilon=epsilon, grad=gradient)
 
 
-class OnePassSGD(OnePassDecay):
+class OnePassSGD(OnePass):
     """The step of gradient descent, with momentum or without, as `keras.optimizers.SGD` takes it."""
 
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Moves a variable.
-
-        Args:
-            gradient: Its gradient, a tensor or tf.IndexedSlices.
-            variable: The variable's tensor.
-            learning_rate: float32 [].
-        """
+    def _move(self, tensor: Any, place: int, gradient: Any, rate: Any) -> None:
         optimizer: Any = self
-        tensor = _tensor_of(variable)
-        rate, dense = tf.cast(learning_rate, tensor.dtype), _dense(gradient, tensor)
         if not optimizer.momentum:
-            tf.raw_ops.ResourceApplyGradientDescent(var=tensor.handle, alpha=rate, delta=dense)
+            tf.raw_ops.ResourceApplyGradientDescent(var=tensor.handle, alpha=rate, delta=gradient)
             return
-        velocity = _tensor_of(optimizer.momentums[optimizer._get_variable_index(variable)])
+        velocity = _tensor_of(optimizer.momentums[place])
         tf.raw_ops.ResourceApplyKerasMomentum(
-            var=tensor.handle, accum=velocity.handle, lr=rate, grad=dense,
+            var=tensor.handle, accum=velocity.handle, lr=rate, grad=gradient,
             momentum=tf.cast(optimizer.momentum, tensor.dtype), use_nesterov=optimizer.nesterov)
 
 
@@ -80,8 +76,3 @@ def with_one_pass(optimizer: type[Any]) -> type[Any]:
 def _tensor_of(variable: Any) -> Any:
     """The tf.Variable of a Keras variable."""
     return variable.value if isinstance(variable, keras.Variable) else variable
-
-
-def _dense(gradient: Any, tensor: Any) -> Any:
-    """A gradient with a number for each of the variable's: rows of a table that met no token get zeros."""
-    return tf.cast(tf.convert_to_tensor(gradient), tensor.dtype)
